@@ -1,0 +1,5 @@
+"""The one exception for mistakes that the person at the keyboard can mend."""
+
+
+class UserError(Exception):
+    """Bad input: the message says what is wrong and what to do, and is shown without a traceback."""
