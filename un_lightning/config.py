@@ -301,7 +301,7 @@ class LanguageModelConfig(TrainingConfig):
     layers: int = 4
     width: int = 128
     heads: int = 4
-    steps: int = 2_000
+    steps: int = 2_400
     batch_size: int = 32
     """Blocks a step."""
     learning_rate: float = 3e-3
@@ -311,7 +311,6 @@ class LanguageModelConfig(TrainingConfig):
     gradient_clip: float = 1.0
     precision: str = "32-true"
     """Lightning's precision flag, such as bf16-mixed."""
-    compile: bool = False
     checkpoints: int = 0
     """Models kept at this many steps, spaced evenly in the logarithm of the step."""
     validation_tokens: int = 200_000

@@ -1,0 +1,106 @@
+"""The Lightning side of the data: makes the store on one process and hands each rank its blocks."""
+
+import os
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase
+
+from un_lightning.config import DataConfig, DataSource, Exclude
+from un_lightning.data.loader import Batch, BlockBatches, reading_order, share
+from un_lightning.data.prepare import blocks_needed, prepare_store, special_ids
+from un_lightning.data.store import Store
+from un_lightning.errors import UserError
+
+
+def excluded_ids(policy: Exclude, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Token ids that a policy excludes.
+
+    `special` is BOS, EOS and padding. `paper` adds the single newline, which the published correlations
+    leave out because it acts like a second BOS (method section A).
+    """
+    if policy is Exclude.none:
+        return ()
+    ids = {*special_ids(tokenizer)}
+    if isinstance(tokenizer.pad_token_id, int):
+        ids.add(tokenizer.pad_token_id)
+    if policy is Exclude.paper:
+        newline = tokenizer.encode("\n", add_special_tokens=False)
+        if len(newline) == 1:
+            ids.add(newline[0])
+    return tuple(sorted(ids))
+
+
+class TokenBlocks(pl.LightningDataModule):
+    """Blocks of one store in one seeded order, shared out over the ranks without padding or repeats."""
+
+    def __init__(self, config: DataConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = tokenizer
+        self.excluded = excluded_ids(config.exclude, tokenizer)
+        self.start = 0
+        """Batches that a resumed run has behind it."""
+
+    def prepare_data(self) -> None:
+        """Make the store if it is missing; one process of each node does it."""
+        prepare_store(self.config, self.tokenizer)
+
+    def setup(self, stage: str) -> None:
+        """Open the store and check that it holds what the run asks for.
+
+        Raises:
+            UserError: Too few tokens, another context length, or token ids beyond the tokenizer.
+        """
+        first = self.trainer is None or self.trainer.local_rank == 0
+        self.store = Store(prepare_store(self.config, self.tokenizer), check=first)
+        needed = blocks_needed(self.config)
+        context = self.config.context
+        if self.store.context != context:
+            raise UserError(
+                f"the blocks of {self.store.folder} have {self.store.context} tokens, "
+                f"data.context is {context}: set data.context={self.store.context}"
+            )
+        if self.store.blocks < needed:
+            held = self.store.blocks * context
+            where = "store" if self.config.source is DataSource.store else f"source ({self.config.source})"
+            raise UserError(
+                f"data.tokens={self.config.tokens:,} is more than the {where} holds, {held:,} tokens "
+                f"in blocks of {context}: set data.tokens={held} or less"
+            )
+        self.order = reading_order(self.store.blocks, needed, self.config.seed)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that all ranks read together."""
+        return len(self.order) * self.config.context
+
+    def batches(self, rank: int, world: int, start: int = 0) -> BlockBatches:
+        """The batches of one rank, without the first `start`."""
+        _, eos = special_ids(self.tokenizer)
+        own = share(self.order, rank, world)
+        return BlockBatches(self.store, own, self.config.batch_size, self.excluded, eos, start)
+
+    def pilot(self, blocks: int) -> Batch:
+        """The first few blocks of the whole order as one batch, the same on every rank."""
+        _, eos = special_ids(self.tokenizer)
+        return BlockBatches(self.store, self.order[:blocks], blocks, self.excluded, eos)[0]
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of this rank from `start` on, for `Trainer.validate`."""
+        assert self.trainer is not None
+        batches = self.batches(self.trainer.global_rank, self.trainer.world_size, self.start)
+        return block_loader(batches, self.config.workers)
+
+
+def block_loader(batches: BlockBatches, workers: int) -> DataLoader[Batch]:
+    """A loader whose items are whole batches."""
+    if workers > 0:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return DataLoader(
+        batches,
+        batch_size=None,
+        num_workers=workers,
+        persistent_workers=False,
+        prefetch_factor=2 if workers else None,
+    )

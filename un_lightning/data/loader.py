@@ -1,0 +1,81 @@
+"""The order in which blocks are read: arithmetic alone, the same set for any number of ranks."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, Int64
+from numpy import ndarray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from un_lightning.data.store import Store
+
+
+class Batch(NamedTuple):
+    """Some blocks, as every analysis gets them."""
+
+    tokens: Int[Tensor, "block position"]
+    counted: Bool[Tensor, "block position"]
+    """False where the token is excluded: no statistic may count it."""
+    document: Int[Tensor, "block position"]
+    """Document of each token; -1 at the BOS."""
+    subset: Int[Tensor, " block"]
+    """Index in the store's `subsets`."""
+    blocks: Int[Tensor, " block"]
+    """Index in the store."""
+    count: int
+    """Number of counted tokens, known without asking the device."""
+
+
+def reading_order(available: int, needed: int, seed: int) -> Int64[ndarray, " needed"]:
+    """The first `needed` of a seeded permutation of all blocks."""
+    return np.random.default_rng(seed).permutation(available)[:needed].astype(np.int64)
+
+
+def share(order: Int64[ndarray, " blocks"], rank: int, world: int) -> Int64[ndarray, " own"]:
+    """Every `world`-th block from `rank` on: the shares of all ranks are the whole, without repeats."""
+    return order[rank::world]
+
+
+class BlockBatches(Dataset[Batch]):
+    """Batches of `order`, by index; the last one may be smaller.
+
+    A position in the stream is one integer, so going on after a stop needs no replay: `start` batches
+    are left out.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        order: Int64[ndarray, " blocks"],
+        batch_size: int,
+        excluded: tuple[int, ...],
+        eos: int | None,
+        start: int = 0,
+    ) -> None:
+        self.store = store
+        self.order = order
+        self.batch_size = batch_size
+        self.excluded = np.array(excluded, dtype=np.int64)
+        self.eos = eos
+        self.start = start
+
+    def __len__(self) -> int:
+        return max(0, -(-len(self.order) // self.batch_size) - self.start)
+
+    def __getitem__(self, index: int) -> Batch:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        first = (self.start + index) * self.batch_size
+        rows = self.order[first : first + self.batch_size]
+        tokens = self.store.read(rows)
+        counted = ~np.isin(tokens, self.excluded)
+        return Batch(
+            torch.from_numpy(tokens),
+            torch.from_numpy(counted),
+            torch.from_numpy(self.store.documents(rows, tokens, self.eos)),
+            torch.from_numpy(self.store.subset[rows]),
+            torch.from_numpy(rows.copy()),
+            int(counted.sum()),
+        )

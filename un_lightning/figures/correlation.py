@@ -1,0 +1,271 @@
+"""Figures of the correlation analysis: how far neurons have partners in other models, and where."""
+
+from math import sqrt
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from un_lightning.figures.quantile_boxes import CAPTION, legend_patch, quantile_boxes
+from un_lightning.figures.style import (
+    BASELINE,
+    EMPTY,
+    EXCESS,
+    FAINT,
+    INK,
+    MARK,
+    MATCH,
+    SEQUENTIAL,
+    panels,
+    style,
+)
+
+
+_MAX_LAYERS_WITH_NUMBERS = 12
+_MAX_LAYERS_WITH_TICKS = 24
+_NORMAL_975 = 1.959964
+"""97.5 % quantile of the normal distribution."""
+
+
+@style()
+def max_correlation_by_layer(neurons: pd.DataFrame) -> Figure:
+    """Compare, layer by layer, the best correlation of every neuron with its rotation baseline.
+
+    Args:
+        neurons: One row a neuron of one model, with `model, layer, mean_corr, mean_baseline`: means over the
+            other models of the neuron's maximum correlation there. NaN where a neuron is invalid.
+
+    Returns:
+        Nested quantile boxes, two a layer; a layer without a valid neuron has none.
+
+    Raises:
+        ValueError: The table holds neurons of several models, or none.
+    """
+    model, layers = _model_and_layers(neurons)
+    figure, (axes,) = panels(_width(len(layers)), 3.6)
+    for layer, group in neurons.groupby("layer")[["mean_baseline", "mean_corr"]]:
+        quantile_boxes(axes, layer - 0.2, group["mean_baseline"].to_numpy(), width=0.36, colour=BASELINE)
+        quantile_boxes(axes, layer + 0.2, group["mean_corr"].to_numpy(), width=0.36, colour=MATCH)
+        if group["mean_corr"].isna().all():
+            _mark_absent(axes, layer)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    axes.set_ylabel("max correlation\n(mean over the other models)")
+    _set_layers(axes, layers, model)
+    handles = [legend_patch("rotation baseline", BASELINE), legend_patch("neurons", MATCH)]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, title=CAPTION, alignment="left")
+    return figure
+
+
+@style()
+def excess_distribution(neurons: pd.DataFrame, threshold: float) -> Figure:
+    """Show how correlation, baseline and their difference are distributed over the neurons of a model.
+
+    Args:
+        neurons: One row a neuron of one model, with `model, layer, valid, mean_corr, mean_baseline,
+            excess_corr, universal`. NaN where a neuron is invalid.
+        threshold: Excess correlation above which a neuron is universal.
+
+    Returns:
+        Densities over the valid neurons: on the left correlation and baseline, on the right the excess with
+        the threshold and the number of universal neurons, as a percentage of all neurons.
+
+    Raises:
+        ValueError: The table holds neurons of several models, or none.
+    """
+    model, _ = _model_and_layers(neurons)
+    figure, (left, right) = panels(8.4, 3.3, columns=2)
+    _densities(left, {"rotation baseline": neurons["mean_baseline"], "neurons": neurons["mean_corr"]})
+    left.set_xlabel("max correlation (mean over the other models)")
+    left.set_ylabel(f"density, neurons of {model}")
+    if left.get_legend_handles_labels()[0]:
+        left.legend()
+    _densities(right, {"excess": neurons["excess_corr"]})
+    right.set_xlabel("excess correlation")
+    right.axvline(threshold, color=MARK, linestyle="--", linewidth=1.2)
+    count, total, invalid = int(neurons["universal"].sum()), len(neurons), int((~neurons["valid"]).sum())
+    lines = [
+        f"excess > {threshold:g}:",
+        f"{100 * count / total:.2f} % of neurons",
+        f"({count:,} of {total:,})",
+    ]
+    low, high = right.get_xlim()
+    right.set_xlim(low, max(high, threshold + 0.7 * (threshold - low)))  # room for the text
+    right.annotate(
+        "\n".join(lines),
+        (threshold, 0.97),
+        xycoords=("data", "axes fraction"),
+        xytext=(6, 0),
+        textcoords="offset points",
+        verticalalignment="top",
+        color=MARK,
+        fontsize=9,
+    )
+    if invalid:
+        right.set_title(f"{invalid:,} neurons without a correlation are not shown", color=FAINT, fontsize=9)
+    return figure
+
+
+@style()
+def universal_by_layer(neurons: pd.DataFrame, threshold: float) -> Figure:
+    """Show how many neurons of each layer are universal.
+
+    Args:
+        neurons: One row a neuron of one model, with `model, layer, valid, universal`.
+        threshold: Excess correlation above which a neuron is universal.
+
+    Returns:
+        Bars: percentage of all neurons of the layer, with 95 % intervals (Wilson) and the count over each
+        bar; a layer without a valid neuron has none.
+
+    Raises:
+        ValueError: The table holds neurons of several models, or none.
+    """
+    model, layers = _model_and_layers(neurons)
+    figure, (axes,) = panels(_width(len(layers)), 3.3)
+    table = neurons.groupby("layer").agg(
+        count=("universal", "sum"), total=("universal", "size"), valid=("valid", "any")
+    )
+    for layer in table.index[~table["valid"]]:
+        _mark_absent(axes, layer)
+    table = table[table["valid"]]
+    percent = 100 * (table["count"] / table["total"]).to_numpy()
+    pairs = zip(table["count"], table["total"], strict=True)
+    bounds = 100 * np.array([wilson_interval(int(count), int(total)) for count, total in pairs]).reshape(
+        -1, 2
+    )
+    axes.bar(table.index, percent, width=0.72, color=EXCESS)
+    reach = np.abs(bounds.T - percent)
+    axes.errorbar(table.index, percent, yerr=reach, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+    many = len(layers) > _MAX_LAYERS_WITH_TICKS
+    for layer, count, (_, high) in zip(table.index, table["count"], bounds, strict=True):
+        axes.annotate(
+            f"{count:,}",
+            (layer, high),
+            xytext=(0, 3),
+            textcoords="offset points",
+            horizontalalignment="center",
+            verticalalignment="bottom",
+            fontsize=8,
+            rotation=90 if many else 0,
+        )
+    axes.set_ylim(0, 1.18 * bounds.max(initial=0) or 1)
+    axes.set_ylabel(f"neurons with excess > {threshold:g}\n(% of the layer)")
+    axes.set_title("over each bar: number of neurons; interval: 95 %", fontsize=9)
+    _set_layers(axes, layers, model)
+    return figure
+
+
+@style()
+def layer_match(match: pd.DataFrame) -> Figure:
+    """Show in which layers of the other models the best partners of each layer's neurons lie.
+
+    Args:
+        match: `layer, match_layer, fraction`: the fraction of the neurons of `layer` whose best partner lies
+            in `match_layer`, a mean over the other models. A pair that is left out is zero.
+
+    Returns:
+        A heat map in percent, one row a layer, grey where a layer has no fractions.
+
+    Raises:
+        ValueError: The table is empty, or holds a pair of layers twice.
+    """
+    if match.empty:
+        raise ValueError("there are no fractions to draw")
+    table = match.dropna().pivot(index="layer", columns="match_layer", values="fraction").fillna(0)
+    layers, partners = _span(match["layer"]), _span(match["match_layer"])
+    table = table.reindex(columns=partners, fill_value=0).reindex(index=layers)
+    percent = 100 * table.to_numpy(dtype=np.float64)
+    largest = max(len(layers), len(partners))
+    size = 2.0 + (0.36 * largest if largest <= _MAX_LAYERS_WITH_NUMBERS else 4.3)
+    figure, (axes,) = panels(size + 0.9, size)
+    axes.set_facecolor(EMPTY)
+    edges = [np.arange(span.start, span.stop + 1) - 0.5 for span in (partners, layers)]
+    top = np.nanmax(percent, initial=0) or 100
+    mesh = axes.pcolormesh(*edges, np.ma.masked_invalid(percent), cmap=SEQUENTIAL, vmin=0, vmax=top)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.spines[["top", "right"]].set_visible(True)
+    if largest <= _MAX_LAYERS_WITH_NUMBERS:
+        _write_numbers(axes, percent, layers.start, partners.start)
+    axes.set_xticks(_ticks(partners))
+    axes.set_yticks(_ticks(layers))
+    axes.set_xlabel("layer of the best partner")
+    axes.set_ylabel("layer of the neuron")
+    figure.colorbar(mesh, ax=axes, label="% of the layer's neurons", shrink=0.8)
+    return figure
+
+
+def wilson_interval(count: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share by Wilson (1927), which also holds near 0 and 1.
+
+    Args:
+        count: How many of `total`.
+        total: At least 1.
+
+    Returns:
+        Lower and upper bound of the share, between 0 and 1.
+    """
+    share, square = count / total, _NORMAL_975**2
+    middle = (share + square / (2 * total)) / (1 + square / total)
+    reach = _NORMAL_975 * sqrt(share * (1 - share) / total + square / (4 * total**2)) / (1 + square / total)
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+
+
+def _model_and_layers(neurons: pd.DataFrame) -> tuple[str, range]:
+    models = neurons["model"].unique()
+    if len(models) != 1:
+        raise ValueError(f"the figure shows the neurons of one model, not of {len(models)}: {list(models)}")
+    return str(models[0]), _span(neurons["layer"])
+
+
+def _span(layers: pd.Series) -> range:
+    return range(int(layers.min()), int(layers.max()) + 1)
+
+
+def _ticks(layers: range) -> range:
+    return layers if len(layers) <= _MAX_LAYERS_WITH_TICKS else layers[::4]
+
+
+def _width(layers: int) -> float:
+    """Inches of a figure with one group a layer."""
+    return min(max(4.8, 1.6 + 0.42 * layers), 11.0)
+
+
+def _set_layers(axes: Axes, layers: range, model: str) -> None:
+    axes.set_xlim(layers.start - 0.6, layers.stop - 0.4)
+    axes.set_xticks(_ticks(layers))
+    axes.set_xlabel(f"layer of {model}")
+
+
+def _mark_absent(axes: Axes, layer: int) -> None:
+    """Say that a layer has no valid neurons, where a gap could be taken for a zero."""
+    place = axes.get_xaxis_transform()
+    axes.text(layer, 0.03, "none valid", transform=place, rotation=90, ha="center", color=FAINT, fontsize=8)
+
+
+def _densities(axes: Axes, columns: dict[str, pd.Series]) -> None:
+    """Draw histograms of equal bins and area 1, in the colour of their name."""
+    colours = {"rotation baseline": BASELINE, "neurons": MATCH, "excess": EXCESS}
+    present = {name: column.dropna().to_numpy(dtype=np.float64) for name, column in columns.items()}
+    together = np.concatenate(list(present.values()))
+    if len(together) == 0:
+        axes.text(0.5, 0.5, "no valid neurons", transform=axes.transAxes, ha="center", color=FAINT)
+        return
+    bins = int(np.clip(np.sqrt(len(together) / len(present)), 10, 100))
+    edges = np.histogram_bin_edges(together, bins)
+    for name, values in present.items():
+        heights, _ = np.histogram(values, edges, density=True)
+        axes.stairs(heights, edges, fill=True, color=colours[name], alpha=0.25)
+        axes.stairs(heights, edges, color=colours[name], linewidth=1.6, label=name)
+    axes.set_ylim(bottom=0)
+
+
+def _write_numbers(axes: Axes, percent: np.ndarray, first_row: int, first_column: int) -> None:
+    largest = np.nanmax(percent, initial=0)
+    for (row, column), value in np.ndenumerate(percent):
+        if np.isfinite(value):
+            colour = "white" if value > 0.6 * largest else INK
+            place = (column + first_column, row + first_row)
+            axes.text(*place, f"{value:.0f}", ha="center", va="center", color=colour, fontsize=8)

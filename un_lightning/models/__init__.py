@@ -1,0 +1,1 @@
+"""Frozen language models: where they come from, and what their units do on a batch of tokens."""

@@ -1,0 +1,177 @@
+"""What surrounds every run: its folder, its lock, its config, its logger and its results."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from un_lightning import runs, tracking
+from un_lightning.config import Config
+from un_lightning.errors import UserError
+from un_lightning.files import atomic_write, make_folder
+from un_lightning.results import Results
+from un_lightning.terminal import say, show_results
+
+
+CONFIG = "config.yaml"
+
+_FREE_KEYS = {
+    "run_dir": None,
+    "root": None,
+    "resume": None,
+    "logger": None,
+    "trainer": ("threads", "save_minutes", "timeout_minutes"),
+    "data": ("workers", "store"),
+}
+"""Keys that do not change what is computed, so a resumed run may change them; None is the whole key."""
+
+
+@dataclass
+class Record:
+    """A run that has begun; `folder` is None on ranks other than 0, which write nothing here."""
+
+    folder: Path | None
+    logger: Logger | None
+    resumed: bool
+    started: float
+
+    def conclude(self, results: Results, tokens: int) -> None:
+        """Write the results, log them, point `latest` at the run and show the short table."""
+        if self.folder is None:
+            return
+        results.write(self.folder)
+        tracking.log_results(self.logger, results, tokens)
+        runs.mark_latest(self.folder)
+        show_results(results, self.folder, time.monotonic() - self.started)
+
+
+@contextmanager
+def begin(config: Config, plain: dict[str, Any], job_type: str) -> Iterator[Record]:
+    """Open the folder of a new or resumed run on rank 0; close its logger whatever happens.
+
+    Raises:
+        UserError: The folder is in use or cannot be written, or `resume` names no run of this config.
+    """
+    if rank_zero_only.rank != 0:
+        yield Record(None, None, False, time.monotonic())
+        return
+    started = time.monotonic()
+    with ExitStack() as stack:
+        folder, resumed = _folder(config, plain)
+        stack.enter_context(runs.lock(folder))
+        if not resumed:
+            atomic_write(folder / CONFIG, yaml.safe_dump(plain, sort_keys=False))
+        logger = tracking.make_logger(
+            config.logger,
+            folder,
+            group=config.name,
+            job_type=job_type,
+            name=f"{config.name}/{folder.name}",
+            run_config=plain,
+        )
+        code = 1
+        try:
+            yield Record(folder, logger, resumed, started)
+            code = 0
+        finally:
+            tracking.finish(logger, code)
+
+
+def _folder(config: Config, plain: dict[str, Any]) -> tuple[Path, bool]:
+    """The run's folder, and whether it is one to go on with."""
+    if config.resume == "never":
+        if config.run_dir is None:
+            return runs.new_run_dir(config.root, config.name), False
+        folder = Path(config.run_dir)
+        if runs.is_finished(folder) or (folder / CONFIG).exists():
+            raise UserError(f"run_dir={folder} holds a run already: choose another, or resume={folder}")
+        make_folder(folder)
+        return folder, False
+    if config.resume == "auto":
+        candidates = (
+            runs.unfinished_runs(config.root, config.name)
+            if config.run_dir is None
+            else [path for path in [Path(config.run_dir)] if (path / CONFIG).exists()]
+        )
+        candidates = [path for path in candidates if not runs.is_finished(path)]
+        if not candidates:
+            say(f"no unfinished run of {config.name}: starting a new one")
+            make = config.run_dir is None
+            folder = runs.new_run_dir(config.root, config.name) if make else Path(str(config.run_dir))
+            make_folder(folder)
+            return folder, False
+        same = [path for path in candidates if not differences(path, plain)]
+        chosen = (same or candidates)[0]
+    else:
+        chosen = Path(config.resume)
+        if not (chosen / CONFIG).exists():
+            raise UserError(f"resume={chosen}: no run lies there (never, auto or the folder of a run)")
+        if runs.is_finished(chosen):
+            raise UserError(f"resume={chosen}: that run is finished")
+    changed = differences(chosen, plain)
+    if changed:
+        raise UserError(
+            f"{chosen} was begun with another config and cannot go on with this one:\n  "
+            + "\n  ".join(changed)
+            + "\nRepeat its settings, or start anew with resume=never."
+        )
+    say(f"going on with {chosen}")
+    return chosen, True
+
+
+def differences(folder: Path, plain: dict[str, Any]) -> list[str]:
+    """Keys that the run in `folder` was begun with at other values, as `key: old -> new`."""
+    old = _flat(_relevant(yaml.safe_load((folder / CONFIG).read_text())))
+    new = _flat(_relevant(plain))
+    return [
+        f"{key}: {old.get(key)} -> {new.get(key)}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _relevant(config: dict[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for key, value in config.items():
+        free = _FREE_KEYS.get(key, ())
+        if free is None:
+            continue
+        kept[key] = {k: v for k, v in value.items() if k not in free} if isinstance(value, dict) else value
+    return kept
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
+    if isinstance(value, list):
+        return {k: v for i, item in enumerate(value) for k, v in _flat(item, f"{prefix}{i}.").items()}
+    return {prefix.rstrip("."): value}
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a run keeps what it needs to go on; removed when the run is finished."""
+    path = folder / "partial"
+    make_folder(path)
+    return path
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove what is only needed to go on."""
+    import shutil
+
+    shutil.rmtree(folder / "partial", ignore_errors=True)
+
+
+def command_line() -> str:
+    """The command that repeats this run, for its notes."""
+    import shlex
+    import sys
+
+    return f"{os.path.basename(sys.argv[0])} {shlex.join(sys.argv[1:])}".strip()

@@ -1,0 +1,69 @@
+"""Everything that a run says on the terminal: the only module that prints.
+
+Text may come from data (names of models, tokens, paths), so none of it is read as markup, and control
+characters, which could command the terminal, are shown as a replacement character.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+if TYPE_CHECKING:  # a mistake in a config is shown before anything that is slow to import
+    import un_lightning.results
+
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    """Print a message to the standard output."""
+    _out.print(_text(message), soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Print to the standard error what is odd but does not stop the run."""
+    _err.print(Text("warning: ", style="yellow").append_text(_text(message)), soft_wrap=True)
+
+
+def fail(message: str) -> None:
+    """Print to the standard error why the run stops."""
+    _err.print(Text("error: ", style="bold red").append_text(_text(message)), soft_wrap=True)
+
+
+def show_results(results: "un_lightning.results.Results", run_dir: Path, seconds: float) -> None:
+    """Print the short table that ends a run, how long it took and where everything lies.
+
+    Args:
+        results: What was found; its headline is shown.
+        run_dir: The run folder.
+        seconds: Wall-clock time of the run.
+    """
+    if results.headline:
+        table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
+        table.add_column(style="bold")
+        table.add_column(justify="right", overflow="fold")
+        for label, value in results.headline:
+            table.add_row(_text(label), _text(value))
+        _out.print(table)
+    say(f"{_duration(seconds)}, results in {run_dir}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _text(message: str) -> Text:
+    shown = (
+        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in message
+    )
+    return Text("".join(shown))

@@ -1,0 +1,194 @@
+"""The Weights & Biases run of a run: whether it is online, how it starts, what is logged, how it ends.
+
+Its files lie in the run folder, and a run that is resumed continues the same W&B run. W&B is imported only
+where it is used.
+"""
+
+import os
+import secrets
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from un_lightning.config import LoggerConfig, WandbMode
+from un_lightning.errors import UserError
+from un_lightning.files import atomic_write
+from un_lightning.redaction import redacted_arguments
+from un_lightning.results import Results, figure_path, plain, table_path
+from un_lightning.runs import SUMMARY
+from un_lightning.terminal import say, warn
+
+
+if TYPE_CHECKING:
+    import wandb
+
+AXIS = "tokens"
+"""The x-axis of every curve."""
+MAX_ROWS = 10_000
+"""Rows of a `wandb.Table`, the most that W&B shows; the artifact holds all of them."""
+_MODES = {"run": "online", "dryrun": "offline"}  # W&B's old words
+
+
+def is_disabled(mode: WandbMode) -> bool:
+    """Whether `WANDB_MODE=disabled` forbids the record that the config leaves open."""
+    return _requested(mode) == "disabled"
+
+
+def start(
+    config: LoggerConfig, run_dir: Path, *, group: str, job_type: str, name: str, run_config: dict[str, Any]
+) -> "wandb.Run":
+    """Start the W&B run of a run folder, or continue the one that the folder already has.
+
+    Args:
+        config: Project, entity, mode, tags and notes.
+        run_dir: The run folder, which must exist; the record lies in `wandb/` below it.
+        group: The experiment.
+        job_type: The analysis or training.
+        name: How the run is called.
+        run_config: The whole config, without secrets.
+
+    Returns:
+        The run, with `tokens` as its x-axis.
+
+    Raises:
+        UserError: W&B does not start, or nobody is logged in and the mode is online.
+    """
+    import wandb
+
+    run_dir = run_dir.resolve()  # W&B notes the paths of what it uploads later, perhaps from elsewhere
+    mode = _requested(config.mode)
+    if mode == "auto":
+        mode = "online" if _logged_in() else "offline"
+    elif mode == "online" and not _logged_in():
+        raise UserError("nobody is logged in to W&B: run `wandb login`, or set logger.mode=offline")
+    offline = mode == "offline"
+    try:
+        with redacted_arguments():  # W&B takes down the command line
+            run = wandb.init(
+                project=config.project,
+                entity=config.entity,
+                group=group,
+                job_type=job_type,
+                name=name,
+                tags=config.tags,
+                notes=config.notes,
+                config=run_config,
+                id=_run_id(run_dir),
+                resume="allow",
+                dir=run_dir,
+                mode="offline" if offline else "online",
+                reinit="finish_previous",
+                settings=wandb.Settings(console="off", x_disable_stats=offline, silent=offline),
+            )
+    except wandb.Error as error:
+        raise UserError(f"W&B does not start: {error} (logger.mode=offline needs no server)") from error
+    if offline and config.mode is WandbMode.auto:
+        why = f"WANDB_MODE is {os.environ['WANDB_MODE']}" if os.environ.get("WANDB_MODE") else "not logged in"
+        folder = shlex.quote(str(run_dir / "wandb"))
+        say(f"W&B: {why}, so the run is recorded offline; upload it with: wandb sync {folder}/offline-run-*")
+    run.define_metric(AXIS)
+    run.define_metric("*", step_metric=AXIS)
+    return run
+
+
+def log(run: "wandb.Run", run_dir: Path, results: Results, tokens: int) -> None:
+    """Log results that are already written to the run folder.
+
+    Args:
+        run: The run.
+        run_dir: The run folder.
+        results: What was found.
+        tokens: Tokens that the run read, the x of the point.
+
+    Raises:
+        FileNotFoundError: The results are not in the run folder.
+    """
+    import wandb
+
+    run_dir = run_dir.resolve()
+    files = [table_path(run_dir, name) for name in results.tables]
+    figures = {name: figure_path(run_dir, name) for name in results.figures}
+    for path in (run_dir / SUMMARY, *files, *figures.values()):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: results are written first, then logged")
+    point: dict[str, Any] = dict(results.numbers())
+    for name, path in figures.items():
+        point[f"figures/{name}"] = wandb.Image(str(path))
+    for name, table in results.tables.items():
+        shortened = f"_first_{MAX_ROWS}_of_{len(table)}" if len(table) > MAX_ROWS else ""
+        rows = table.head(MAX_ROWS).astype(object)
+        # Lists of rows take a third of the time that W&B needs for the frame itself.
+        rows = rows.where(rows.notna(), None).to_numpy().tolist()
+        point[f"tables/{name}{shortened}"] = wandb.Table(columns=[*map(str, table.columns)], data=rows)
+    artifact = wandb.Artifact(f"results-{run.id}", type="results")
+    with _staging_in(run_dir):
+        artifact.add_file(str(run_dir / SUMMARY), policy="immutable", skip_cache=True)
+        for path in files:
+            artifact.add_file(str(path), name=f"tables/{path.name}", policy="immutable", skip_cache=True)
+        run.log({**point, AXIS: tokens})
+        run.log_artifact(artifact)
+    run.summary.update(plain(results.scalars))
+
+
+def finish(run: "wandb.Run", exit_code: int) -> None:
+    """End the run; a record that cannot be completed is a warning, since the run folder has everything."""
+    import wandb
+
+    try:
+        run.finish(exit_code=exit_code)
+    except wandb.Error as error:
+        warn(f"the W&B record may be incomplete: {error}")
+
+
+def _requested(mode: WandbMode) -> str:
+    """The mode that config and environment ask for: auto, online, offline or disabled."""
+    if mode is not WandbMode.auto:
+        return mode.value
+    word = os.environ.get("WANDB_MODE", "").lower() or "auto"
+    word = _MODES.get(word, word)
+    if word not in ("auto", "online", "offline", "disabled"):
+        raise UserError(f"WANDB_MODE is '{word}', allowed are online, offline, disabled")
+    return word
+
+
+def _logged_in() -> bool:
+    """Whether W&B would find credentials, looked up where W&B looks and without asking the server."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    import wandb
+
+    server = os.environ.get("WANDB_BASE_URL") or wandb.setup().settings.base_url
+    candidates = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
+    for candidate in candidates:
+        try:
+            login = netrc(Path(candidate).expanduser()).authenticators(urlsplit(server).netloc)
+        except (OSError, NetrcParseError):
+            continue
+        if login is not None and login[2]:
+            return True
+    return False
+
+
+def _run_id(run_dir: Path) -> str:
+    """The W&B id of a run folder, made once; an agent of a sweep brings its own."""
+    path = run_dir / "wandb_id.txt"
+    if not path.is_file():
+        atomic_write(path, os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
+    return path.read_text(encoding="utf-8").strip()
+
+
+@contextmanager
+def _staging_in(run_dir: Path) -> Iterator[None]:
+    """Let W&B keep the copies that it uploads later in the run folder, not in the home folder."""
+    before = os.environ.get("WANDB_DATA_DIR")
+    if before is None:
+        os.environ["WANDB_DATA_DIR"] = str(run_dir / "wandb")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["WANDB_DATA_DIR"]
