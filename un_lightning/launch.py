@@ -9,6 +9,92 @@ from un_lightning.errors import UserError
 from un_lightning.terminal import say
 
 
+def run(config: Config, plain: dict[str, Any]) -> None:
+    """Run an analysis from models and text to results.
+
+    Everything that can be wrong is tried before the run folder is made: models, tokenizers, sites, the
+    store and its size.
+
+    Args:
+        config: The checked config.
+        plain: The same as plain values, to be recorded.
+
+    Raises:
+        UserError: Something in the config does not fit the models, the data or the machine.
+    """
+    from pytorch_lightning.utilities import rank_zero_only
+
+    from un_lightning.analyses import make_analysis
+    from un_lightning.callbacks import Interrupted, KeepPartial, Progress
+    from un_lightning.data.datamodule import TokenBlocks
+    from un_lightning.lightning import make_trainer, seed
+
+    if config.analysis is None:
+        raise UserError(f"experiment {config.name} has no analysis: use experiments/train.py, or choose one")
+    seed(config.seed)
+    family, tokenizer = _family(config)
+    analysis = make_analysis(config.analysis, family, config.seed)
+    data = TokenBlocks(config.data, tokenizer)
+    if rank_zero_only.rank == 0:
+        data.prepare_data()
+        data.setup("validate")
+    with record.begin(config, plain, job_type=config.analysis.kind) as current:
+        progress = Progress()
+        keep = KeepPartial(current.folder, current.resumed, config.trainer.save_minutes)
+        trainer = make_trainer(config.trainer, current.logger, current.folder, callbacks=[keep, progress])
+        try:
+            trainer.validate(analysis, datamodule=data, verbose=False)
+        except (Interrupted, SystemExit) as error:
+            if keep.asked is None:
+                raise
+            say(f"stopped; go on with: resume=auto (or resume={keep.run_dir})")
+            raise SystemExit(128 + keep.asked) from error
+        if analysis.results is None or current.folder is None:
+            return
+        results = analysis.results
+        results.scalars |= {
+            "analysis": config.analysis.kind,
+            "family": family.name,
+            "models": list(family.models),
+            "reference": family.reference,
+            "site": str(getattr(config.analysis, "site", "")),
+            "tokens": data.tokens,
+            "subsets": data.store.subsets,
+            "exclude": str(config.data.exclude),
+            "excluded_ids": list(data.excluded),
+            "seconds": round(progress.seconds, 3),
+            "tokens_per_second": round(progress.tokens / progress.seconds, 1) if progress.seconds else 0.0,
+            "world_size": trainer.world_size,
+        }
+        current.conclude(results, data.tokens)
+        record.clear_partial(current.folder)
+
+
+def prepare(config: Config, plain: dict[str, Any]) -> None:  # noqa: ARG001
+    """Make the token store of an experiment, without its models.
+
+    Raises:
+        UserError: The config names no tokenizer, or the text cannot be read.
+    """
+    from un_lightning.data.prepare import prepare_store
+    from un_lightning.data.store import Store
+    from un_lightning.models.family import shared_tokenizer
+    from un_lightning.models.tokenizers import load_tokenizer
+
+    name = config.data.tokenizer
+    tokenizer = shared_tokenizer(config.models, name) if config.models else load_tokenizer(name) if name else None
+    if tokenizer is None:
+        raise UserError("no tokenizer: set data.tokenizer to a hub id or a folder")
+    folder = prepare_store(config.data, tokenizer)
+    store = Store(folder)
+    problems = ", ".join(f"{n:,} {what}" for what, n in store.manifest.get("problems", {}).items())
+    say(f"{store.blocks * store.context:,} tokens in {store.blocks:,} blocks of {store.context}: {folder}")
+    for subset, blocks in store.manifest.get("subsets", {}).items():
+        say(f"  {subset}: {blocks * store.context:,} tokens")
+    if problems:
+        say(f"  skipped documents: {problems}")
+
+
 def train(config: Config, plain: dict[str, Any]) -> None:
     """Train a small model or a tokenizer.
 
@@ -24,4 +110,21 @@ def train(config: Config, plain: dict[str, Any]) -> None:
         trainer = functools.partial(make_trainer, config.trainer, current.logger, current.folder)
         results = run_training(config, current.folder, trainer, current.resumed)
         current.conclude(results, int(results.scalars.get("tokens", 0)))
-        record.clear_partial(current.folder)
+        if current.folder is not None:
+            record.clear_partial(current.folder)
+
+
+def _family(config: Config) -> tuple[Any, Any]:
+    from un_lightning.models.family import load_family
+
+    if config.models is None:
+        raise UserError("no models were chosen: add models=<family>")
+    family = load_family(config.models, config.data.tokenizer)
+    if family.tokenizer is None:
+        raise UserError(f"family {family.name} has no tokenizer: set data.tokenizer to a hub id or a folder")
+    if family.context is not None and config.data.context > family.context:
+        raise UserError(
+            f"data.context={config.data.context} is longer than the models' context of {family.context}: "
+            f"set data.context={family.context} or less"
+        )
+    return family, family.tokenizer

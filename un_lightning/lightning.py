@@ -64,3 +64,8 @@ def _quiet_lightning() -> None:
     logging.getLogger("pytorch_lightning.accelerators.cuda").setLevel(logging.WARNING)
     for message in (".*does not have many workers.*", ".*GPU available but not used.*", ".*srun.*"):
         warnings.filterwarnings("ignore", message=message)
+
+
+def seed(value: int) -> None:
+    """Seed Python, NumPy and torch."""
+    pl.seed_everything(value, verbose=False)

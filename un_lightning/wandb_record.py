@@ -162,13 +162,16 @@ def _logged_in() -> bool:
     import wandb
 
     server = os.environ.get("WANDB_BASE_URL") or wandb.setup().settings.base_url
-    candidates = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
-    for candidate in candidates:
+    hosts = {urlsplit(server).netloc}
+    if server == wandb.Settings().base_url:
+        hosts.add("api.wandb.ai")  # who logged in before the public server moved
+    files = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
+    for file in files:
         try:
-            login = netrc(Path(candidate).expanduser()).authenticators(urlsplit(server).netloc)
+            logins = netrc(Path(file).expanduser()).hosts
         except (OSError, NetrcParseError):
             continue
-        if login is not None and login[2]:
+        if any(host in logins and logins[host][2] for host in hosts):
             return True
     return False
 

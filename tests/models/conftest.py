@@ -29,6 +29,7 @@ ARCHITECTURES = {
     "neox_parallel": {"model_type": "gpt_neox", **SIZES, "use_parallel_residual": True},
     "neox_sequential": {"model_type": "gpt_neox", **SIZES, "use_parallel_residual": False},
     "llama": {"model_type": "llama", **SIZES, "num_key_value_heads": 1},
+    "gemma2": {"model_type": "gemma2", **SIZES, "num_key_value_heads": 1, "head_dim": 16},
     "phi3": {"model_type": "phi3", **SIZES},
     "bloom": {"model_type": "bloom", **ENDS, "hidden_size": 32, "n_layer": 3, "n_head": 2},
     "mixtral": {"model_type": "mixtral", **SIZES, "num_local_experts": 2},

@@ -85,7 +85,7 @@ def test_different_vocabularies_are_refused(write_member, family_config):
 def test_a_tokenizer_larger_than_the_embedding_is_refused(write_member, family_config):
     members = {"small": write_member("small", PROSE, vocab_size=260)}
     with pytest.raises(
-        UserError, match="the tokenizer has token 27., but the embedding of model 'small' ends at 259"
+        UserError, match="the tokenizer has token 28., but the embedding of model 'small' ends at 259"
     ):
         load_family(family_config("local", members))
 

@@ -153,6 +153,20 @@ def test_a_missing_site_names_those_that_exist(build_model, kind, site, availabl
         frozen.units(site)
 
 
+def test_a_site_that_some_layers_lack(build_model):
+    model = build_model("gpt2")
+    del model.transformer.h[1].mlp.c_fc
+    with pytest.raises(UserError, match=r"has no 'mlp_pre' in layers \[1\]; it has mlp_post, mlp_out, "):
+        FrozenModel("a", model).units(Site.mlp_pre)
+
+
+def test_mlp_out_is_what_the_residual_stream_gets(build_model, tokens):
+    """Gemma 2 normalises the output of its MLP module before it adds it."""
+    model = build_model("gemma2")
+    expected = hooked(model, tokens, "model.layers.{}.post_feedforward_layernorm out")
+    assert_same(FrozenModel("a", model).capture(tokens, Site.mlp_out), expected)
+
+
 def test_a_foreign_module_has_globs_only(tokens):
     frozen = FrozenModel("mine", nn.Sequential(nn.Embedding(320, 8), nn.GELU()))
     with pytest.raises(UserError, match=r"'mine' is no Hugging Face model.*models\.units.* 0, 1$"):

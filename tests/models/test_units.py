@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from un_lightning.config import Site
@@ -16,6 +16,7 @@ def units(*widths):
     return Units("a", Site.mlp_post, tuple(widths))
 
 
+@settings(deadline=None)
 @given(WIDTHS)
 def test_locate_and_offsets_are_inverse(widths):
     every = units(*widths)
@@ -26,6 +27,7 @@ def test_locate_and_offsets_are_inverse(widths):
     assert (neuron < np.array(widths)[layer]).all()
 
 
+@settings(deadline=None)
 @given(WIDTHS)
 def test_layer_slices_cut_the_flat_index_without_gaps(widths):
     every = units(*widths)
@@ -34,6 +36,7 @@ def test_layer_slices_cut_the_flat_index_without_gaps(widths):
     assert (np.concatenate(pieces) == np.arange(every.count)).all()
 
 
+@settings(deadline=None)
 @given(WIDTHS, st.data())
 def test_labels_name_layer_and_neuron(widths, data):
     every = units(*widths)

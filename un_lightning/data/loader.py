@@ -18,6 +18,8 @@ class Batch(NamedTuple):
     tokens: Int[Tensor, "block position"]
     counted: Bool[Tensor, "block position"]
     """False where the token is excluded: no statistic may count it."""
+    skipped: Int[Tensor, " skipped"]
+    """Flat indices (block · context + position) of the tokens that are not counted."""
     document: Int[Tensor, "block position"]
     """Document of each token; -1 at the BOS."""
     subset: Int[Tensor, " block"]
@@ -74,6 +76,7 @@ class BlockBatches(Dataset[Batch]):
         return Batch(
             torch.from_numpy(tokens),
             torch.from_numpy(counted),
+            torch.from_numpy(np.flatnonzero(~counted)),
             torch.from_numpy(self.store.documents(rows, tokens, self.eos)),
             torch.from_numpy(self.store.subset[rows]),
             torch.from_numpy(rows.copy()),

@@ -44,10 +44,13 @@ def max_correlation_by_layer(neurons: pd.DataFrame) -> Figure:
     """
     model, layers = _model_and_layers(neurons)
     figure, (axes,) = panels(_width(len(layers)), 3.6)
-    for layer, group in neurons.groupby("layer")[["mean_baseline", "mean_corr"]]:
-        quantile_boxes(axes, layer - 0.2, group["mean_baseline"].to_numpy(), width=0.36, colour=BASELINE)
-        quantile_boxes(axes, layer + 0.2, group["mean_corr"].to_numpy(), width=0.36, colour=MATCH)
-        if group["mean_corr"].isna().all():
+    layer_of = _column(neurons, "layer")
+    correlation, baseline = _column(neurons, "mean_corr"), _column(neurons, "mean_baseline")
+    for layer in layers:
+        here = layer_of == layer
+        quantile_boxes(axes, layer - 0.2, baseline[here], width=0.36, colour=BASELINE)
+        quantile_boxes(axes, layer + 0.2, correlation[here], width=0.36, colour=MATCH)
+        if not np.isfinite(correlation[here]).any():
             _mark_absent(axes, layer)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.set_ylabel("max correlation\n(mean over the other models)")
@@ -74,16 +77,18 @@ def excess_distribution(neurons: pd.DataFrame, threshold: float) -> Figure:
         ValueError: The table holds neurons of several models, or none.
     """
     model, _ = _model_and_layers(neurons)
+    correlation, baseline = _column(neurons, "mean_corr"), _column(neurons, "mean_baseline")
     figure, (left, right) = panels(8.4, 3.3, columns=2)
-    _densities(left, {"rotation baseline": neurons["mean_baseline"], "neurons": neurons["mean_corr"]})
+    _densities(left, {"rotation baseline": baseline, "neurons": correlation})
     left.set_xlabel("max correlation (mean over the other models)")
     left.set_ylabel(f"density, neurons of {model}")
     if left.get_legend_handles_labels()[0]:
         left.legend()
-    _densities(right, {"excess": neurons["excess_corr"]})
+    _densities(right, {"excess": _column(neurons, "excess_corr")})
     right.set_xlabel("excess correlation")
     right.axvline(threshold, color=MARK, linestyle="--", linewidth=1.2)
-    count, total, invalid = int(neurons["universal"].sum()), len(neurons), int((~neurons["valid"]).sum())
+    count, total = np.count_nonzero(_column(neurons, "universal")), len(neurons)
+    invalid = total - np.count_nonzero(_column(neurons, "valid"))
     lines = [
         f"excess > {threshold:g}:",
         f"{100 * count / total:.2f} % of neurons",
@@ -123,22 +128,21 @@ def universal_by_layer(neurons: pd.DataFrame, threshold: float) -> Figure:
     """
     model, layers = _model_and_layers(neurons)
     figure, (axes,) = panels(_width(len(layers)), 3.3)
-    table = neurons.groupby("layer").agg(
-        count=("universal", "sum"), total=("universal", "size"), valid=("valid", "any")
-    )
-    for layer in table.index[~table["valid"]]:
+    layer_of, valid = _column(neurons, "layer"), _column(neurons, "valid")
+    present = np.unique(layer_of[valid])
+    for layer in set(layers) - set(present):
         _mark_absent(axes, layer)
-    table = table[table["valid"]]
-    percent = 100 * (table["count"] / table["total"]).to_numpy()
-    pairs = zip(table["count"], table["total"], strict=True)
-    bounds = 100 * np.array([wilson_interval(int(count), int(total)) for count, total in pairs]).reshape(
-        -1, 2
-    )
-    axes.bar(table.index, percent, width=0.72, color=EXCESS)
-    reach = np.abs(bounds.T - percent)
-    axes.errorbar(table.index, percent, yerr=reach, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+    totals = np.array([np.count_nonzero(layer_of == layer) for layer in present])
+    universal = layer_of[_column(neurons, "universal")]
+    counts = np.array([np.count_nonzero(universal == layer) for layer in present])
+    percent = 100 * counts / totals
+    bounds = [wilson_interval(int(count), int(total)) for count, total in zip(counts, totals, strict=True)]
+    lows, highs = 100 * np.array(bounds).reshape(-1, 2).T
+    axes.bar(present, percent, width=0.72, color=EXCESS)
+    reach = np.stack([percent - lows, highs - percent])
+    axes.errorbar(present, percent, yerr=reach.clip(0), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
     many = len(layers) > _MAX_LAYERS_WITH_TICKS
-    for layer, count, (_, high) in zip(table.index, table["count"], bounds, strict=True):
+    for layer, count, high in zip(present, counts, highs, strict=True):
         axes.annotate(
             f"{count:,}",
             (layer, high),
@@ -149,7 +153,7 @@ def universal_by_layer(neurons: pd.DataFrame, threshold: float) -> Figure:
             fontsize=8,
             rotation=90 if many else 0,
         )
-    axes.set_ylim(0, 1.18 * bounds.max(initial=0) or 1)
+    axes.set_ylim(0, 1.18 * highs.max(initial=0) or 1)
     axes.set_ylabel(f"neurons with excess > {threshold:g}\n(% of the layer)")
     axes.set_title("over each bar: number of neurons; interval: 95 %", fontsize=9)
     _set_layers(axes, layers, model)
@@ -172,10 +176,15 @@ def layer_match(match: pd.DataFrame) -> Figure:
     """
     if match.empty:
         raise ValueError("there are no fractions to draw")
-    table = match.dropna().pivot(index="layer", columns="match_layer", values="fraction").fillna(0)
-    layers, partners = _span(match["layer"]), _span(match["match_layer"])
-    table = table.reindex(columns=partners, fill_value=0).reindex(index=layers)
-    percent = 100 * table.to_numpy(dtype=np.float64)
+    layers, partners = _span(match, "layer"), _span(match, "match_layer")
+    known = match.dropna(subset=["fraction"])
+    if known.duplicated(["layer", "match_layer"]).any():
+        raise ValueError("the table holds a pair of layers twice: average over the other models first")
+    rows = _column(known, "layer").astype(int) - layers.start
+    columns = _column(known, "match_layer").astype(int) - partners.start
+    percent = np.full((len(layers), len(partners)), np.nan)
+    percent[rows] = 0
+    percent[rows, columns] = 100 * _column(known, "fraction")
     largest = max(len(layers), len(partners))
     size = 2.0 + (0.36 * largest if largest <= _MAX_LAYERS_WITH_NUMBERS else 4.3)
     figure, (axes,) = panels(size + 0.9, size)
@@ -214,13 +223,19 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
 
 
 def _model_and_layers(neurons: pd.DataFrame) -> tuple[str, range]:
-    models = neurons["model"].unique()
+    models = np.unique(_column(neurons, "model").astype(str))
     if len(models) != 1:
         raise ValueError(f"the figure shows the neurons of one model, not of {len(models)}: {list(models)}")
-    return str(models[0]), _span(neurons["layer"])
+    return str(models[0]), _span(neurons, "layer")
 
 
-def _span(layers: pd.Series) -> range:
+def _column(table: pd.DataFrame, name: str) -> np.ndarray:
+    return np.asarray(table[name])
+
+
+def _span(table: pd.DataFrame, name: str) -> range:
+    """All layers between the first and the last that a column names."""
+    layers = _column(table, name)
     return range(int(layers.min()), int(layers.max()) + 1)
 
 
@@ -245,10 +260,10 @@ def _mark_absent(axes: Axes, layer: int) -> None:
     axes.text(layer, 0.03, "none valid", transform=place, rotation=90, ha="center", color=FAINT, fontsize=8)
 
 
-def _densities(axes: Axes, columns: dict[str, pd.Series]) -> None:
+def _densities(axes: Axes, columns: dict[str, np.ndarray]) -> None:
     """Draw histograms of equal bins and area 1, in the colour of their name."""
     colours = {"rotation baseline": BASELINE, "neurons": MATCH, "excess": EXCESS}
-    present = {name: column.dropna().to_numpy(dtype=np.float64) for name, column in columns.items()}
+    present = {name: column[np.isfinite(column)] for name, column in columns.items()}
     together = np.concatenate(list(present.values()))
     if len(together) == 0:
         axes.text(0.5, 0.5, "no valid neurons", transform=axes.transAxes, ha="center", color=FAINT)

@@ -70,7 +70,8 @@ def style() -> Iterator[None]:
     """
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+        settings: Any = mpl.rcParams  # its keys are literals of one version of matplotlib
+        settings.update(_SETTINGS)
         yield
 
 

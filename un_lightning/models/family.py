@@ -61,7 +61,7 @@ def load_family(models: ModelsConfig, data_tokenizer: str | None = None) -> Fami
     Raises:
         UserError: A member does not load, or tokenizers or vocabularies differ.
     """
-    tokenizer = _shared_tokenizer(models, data_tokenizer)
+    tokenizer = shared_tokenizer(models, data_tokenizer)
     loaded: dict[str, FrozenModel] = {}
     for member in models.members:
         loaded[member.name] = load_member(models, member)
@@ -69,8 +69,21 @@ def load_family(models: ModelsConfig, data_tokenizer: str | None = None) -> Fami
     return Family(models.family, loaded, models.reference, tokenizer)
 
 
-def _shared_tokenizer(models: ModelsConfig, data_tokenizer: str | None) -> PreTrainedTokenizerBase | None:
-    """Load the tokenizer before any model, as it is cheap and as likely to be wrong."""
+def shared_tokenizer(models: ModelsConfig, data_tokenizer: str | None) -> PreTrainedTokenizerBase | None:
+    """Load the tokenizer of a family, without its models.
+
+    A tokenizer that the config names, for the models or for the data, stands for the members' own.
+
+    Args:
+        models: The family.
+        data_tokenizer: Tokenizer that the data names: hub id, folder, or `bundled:` folder.
+
+    Returns:
+        The tokenizer that all members share; None where none has one.
+
+    Raises:
+        UserError: A tokenizer does not load, or two of them differ.
+    """
     remote = models.allow_remote_code
     named = {"models.tokenizer": models.tokenizer, "data.tokenizer": data_tokenizer}
     found = {

@@ -123,7 +123,8 @@ class FrozenModel(nn.Module):
                     handle = self._attach(point, site, layer, sink, waiting, tokens.shape)
                     stack.callback(handle.remove)
             self._forward(tokens)
-        for site, layer in sorted(waiting):
+        if waiting:
+            site, layer = min(waiting)
             raise UserError(
                 f"module '{self.points(site)[layer].path}' of model '{self.name}' does not run in a forward "
                 f"of the trunk, so its units cannot be read; choose other modules by models.units"

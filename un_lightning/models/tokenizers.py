@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from un_lightning.errors import UserError
 from un_lightning.models.paths import resolve_path
@@ -31,8 +31,6 @@ def load_tokenizer(
     Raises:
         UserError: There is no tokenizer, or it cannot be read.
     """
-    from transformers import AutoTokenizer
-
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(

@@ -1,0 +1,121 @@
+"""The skeleton of every analysis: a validation loop that adds batches to statistics.
+
+An analysis says what it adds up (`begin`), how a batch is added (`add`) and what it found (`report`).
+Reduction over ranks, resuming, progress and files are the same for all and are not its business.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from un_lightning.config import AnalysisConfig
+from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.data.loader import Batch
+from un_lightning.errors import UserError
+from un_lightning.models.family import Family
+from un_lightning.results import Results
+from un_lightning.stats.statistic import Statistic, named_tensors
+
+
+class Analysis(pl.LightningModule):
+    """A pass of tokens through the frozen models of a family.
+
+    Attributes:
+        statistics: Everything that is added up, by name; filled by `begin`.
+        position: Batches of this rank that are in the statistics.
+        counted: Counted tokens in them; over all ranks once the pass is over.
+        results: What was found, on rank 0, once the pass is over.
+    """
+
+    pilot_blocks = 0
+    """Blocks that `begin` gets to look at before the pass."""
+
+    def __init__(self, config: AnalysisConfig, family: Family, seed: int) -> None:
+        super().__init__()
+        self.settings = config
+        self.family = family
+        self.seed = seed
+        self.members = nn.ModuleDict(dict(family.models))
+        self.statistics: dict[str, Statistic] = {}
+        self.position = 0
+        self.counted = 0
+        self.results: Results | None = None
+        self._saved: dict[str, Tensor] | None = None
+
+    @abstractmethod
+    def look(self, pilot: Batch) -> dict[str, Tensor]:
+        """What must be known before the first batch, such as shifts; computed on rank 0 alone."""
+
+    @abstractmethod
+    def begin(self, known: Mapping[str, Tensor]) -> None:
+        """Make the statistics on `self.device`, knowing what `look` found."""
+
+    @abstractmethod
+    def add(self, batch: Batch) -> None:
+        """Add one batch to the statistics."""
+
+    @abstractmethod
+    def report(self) -> Results:
+        """Tables, figures and scalars from the statistics of all ranks; called on rank 0."""
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors of every statistic, as they are saved."""
+        return dict(named_tensors(self.statistics))
+
+    def continue_from(self, known: dict[str, Tensor] | None, tensors: dict[str, Tensor] | None) -> None:
+        """Take what an interrupted run saved; called before the pass begins."""
+        self._known, self._saved = known, tensors
+
+    _known: dict[str, Tensor] | None = None
+
+    def on_validation_start(self) -> None:
+        """Agree on what must be known, make the statistics, and load what was saved."""
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(data, TokenBlocks)
+        self.subsets = data.store.subsets
+        known = self._known
+        if self.trainer.is_global_zero and known is None:
+            pilot = self.transfer_batch_to_device(data.pilot(self.pilot_blocks), self.device, 0)
+            known = {name: value.cpu() for name, value in self.look(pilot).items()}
+        known = self.trainer.strategy.broadcast(known)
+        assert known is not None
+        self._known = known
+        self.begin({name: value.to(self.device) for name, value in known.items()})
+        if self._saved is not None:
+            for owner, statistic in self.statistics.items():
+                prefix = f"{owner}/"
+                own = {n.removeprefix(prefix): t for n, t in self._saved.items() if n.startswith(prefix)}
+                statistic.load(own)
+            self._saved = None
+
+    @property
+    def known(self) -> dict[str, Tensor]:
+        """What `look` found, as it is saved."""
+        return self._known or {}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Add a batch and count it."""
+        self.add(batch)
+        self.position += 1
+        self.counted += batch.count
+
+    def on_validation_epoch_end(self) -> None:
+        """Add up over ranks and, on rank 0, report."""
+        strategy = self.trainer.strategy
+        counted = torch.tensor(self.counted, dtype=torch.int64, device=self.device)
+        reduce = lambda tensor: strategy.reduce(tensor, reduce_op="sum")
+        reduce(counted)
+        for name in sorted(self.statistics):
+            self.statistics[name].all_reduce(reduce)
+        self.counted = int(counted)
+        if self.counted == 0:
+            raise UserError(
+                "no token was counted: data.exclude leaves none of those that were read; "
+                "read more tokens or choose another data.exclude"
+            )
+        if self.trainer.is_global_zero:
+            self.results = self.report()

@@ -1,0 +1,193 @@
+"""Tables, figures and scalars of the correlation analysis (names: docs/architecture.md)."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from un_lightning.analyses.pair_correlation import MemberSums, View, pair_views
+from un_lightning.config import CorrelationConfig
+from un_lightning.figures import correlation as figures
+from un_lightning.models.units import Units
+from un_lightning.results import Results
+
+
+def correlation_results(
+    config: CorrelationConfig,
+    reference: str,
+    members: dict[str, MemberSums],
+    products: dict[tuple[str, str], Float[Tensor, "left right"]],
+    count: int,
+    seed: int,
+) -> Results:
+    """Everything that is known about the family once the pass is over.
+
+    Args:
+        config: Threshold, baseline, top k and tile.
+        reference: The member that scalars and figures are about.
+        members: Moments and within-layer sums of each model.
+        products: Sum of products of each pair.
+        count: Counted tokens.
+        seed: Seed of the rotations.
+    """
+    views: dict[str, dict[str, View]] = {name: {} for name in members}
+    for (left, right), product in products.items():
+        views[left][right], views[right][left] = pair_views(
+            members[left], members[right], product, count, config, seed
+        )
+    neurons = pd.concat(
+        [neuron_table(members[name], views[name], config.threshold) for name in members if views[name]],
+        ignore_index=True,
+    )
+    matches = pd.concat([_matches(members, name, views[name]) for name in members], ignore_index=True)
+    summaries = pd.concat([_summaries(members, name, views[name]) for name in members], ignore_index=True)
+    layer_match = layer_match_table(matches)
+    own = neurons[neurons["model"] == reference]
+    own_match = layer_match[layer_match["model"] == reference]
+    results = Results(scalars=_scalars(config, own, neurons, len(views[reference]), count))
+    results.tables = {
+        "neurons": neurons, "matches": matches, "summaries": summaries, "layer_match": layer_match,
+    }  # fmt: skip
+    results.figures = {
+        "max_correlation_by_layer": figures.max_correlation_by_layer(own),
+        "excess_distribution": figures.excess_distribution(own, config.threshold),
+        "universal_by_layer": figures.universal_by_layer(own, config.threshold),
+        "layer_match": figures.layer_match(own_match),
+    }
+    results.headline = _headline(results.scalars, reference, members[reference].units)
+    return results
+
+
+def neuron_table(member: MemberSums, views: dict[str, View], threshold: float) -> pd.DataFrame:
+    """One row a unit: correlation, baseline and excess over the other models (paper eq. 3).
+
+    `max_corr`, `mean_corr` and `min_corr` are over the other models, of the largest correlation with any
+    of their units; the same for the baseline, averaged over draws. Invalid units have NaN.
+    """
+    valid = member.moments.valid.cpu().numpy()
+    corr = np.stack([view.summary.best[:, 0].double().cpu().numpy() for view in views.values()])
+    drawn = np.stack([view.baseline.double().cpu().numpy() for view in views.values()])
+    corr[:, ~valid] = np.nan
+    corr[~np.isfinite(corr)] = np.nan  # a model without a valid unit has no largest correlation
+    drawn[:, :, ~valid] = np.nan
+    baseline = drawn.mean(1)
+    layer, neuron = member.units.locate(np.arange(member.units.count))
+    table = pd.DataFrame({"model": member.units.model, "layer": layer, "neuron": neuron, "valid": valid})
+    for name, values in (("corr", corr), ("baseline", baseline)):
+        for what in ("max", "mean", "min"):
+            table[f"{what}_{name}"] = getattr(values, what)(axis=0)
+    table["baseline_stderr"] = _standard_error(drawn.mean(0))
+    table["excess_corr"] = table["mean_corr"] - table["mean_baseline"]
+    table["universal"] = table["excess_corr"] > threshold
+    return table
+
+
+def layer_match_table(matches: pd.DataFrame) -> pd.DataFrame:
+    """Share of each layer's units whose best partner lies in each layer, averaged over the other models."""
+    best = matches[matches["rank"] == 1]
+    counts = best.groupby(["model", "other", "layer", "match_layer"]).size().rename("count").reset_index()
+    totals = counts.groupby(["model", "other", "layer"])["count"].transform("sum")
+    counts["fraction"] = counts["count"] / totals
+    others = best.groupby("model")["other"].nunique()
+    summed = counts.groupby(["model", "layer", "match_layer"])["fraction"].sum().reset_index()
+    summed["fraction"] /= summed["model"].map(others)
+    return summed
+
+
+def _matches(members: dict[str, MemberSums], name: str, views: dict[str, View]) -> pd.DataFrame:
+    """The k best partners (ranks 1, 2, …) and the k worst (-1, -2, …) of each valid unit."""
+    parts = []
+    units = members[name].units
+    layer, neuron = units.locate(np.arange(units.count))
+    valid = members[name].moments.valid.cpu().numpy()
+    for other, view in views.items():
+        summary = view.summary
+        sides = (
+            (1, summary.best, summary.best_index),
+            (-1, -summary.worst, summary.worst_index),
+        )
+        for sign, corr, index in sides:
+            partner = index.cpu().numpy()
+            keep = (partner >= 0) & valid[:, None]
+            unit, rank = np.nonzero(keep)
+            match_layer, match_neuron = members[other].units.locate(partner[keep])
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "model": name,
+                        "layer": layer[unit],
+                        "neuron": neuron[unit],
+                        "other": other,
+                        "rank": sign * (rank + 1),
+                        "match_layer": match_layer,
+                        "match_neuron": match_neuron,
+                        "corr": corr.cpu().numpy()[keep],
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _summaries(members: dict[str, MemberSums], name: str, views: dict[str, View]) -> pd.DataFrame:
+    """Moments and histogram of each unit's row of correlations with each other model."""
+    parts = []
+    units = members[name].units
+    valid = members[name].moments.valid.cpu().numpy()
+    layer, neuron = units.locate(np.arange(units.count))
+    for other, view in views.items():
+        columns = {"max": view.summary.best[:, 0], "min": -view.summary.worst[:, 0]}
+        columns |= view.summary.moments(int(members[other].moments.valid.sum()))
+        values = {key: value.double().cpu().numpy() for key, value in columns.items()}
+        for value in values.values():
+            value[~valid] = np.nan
+        part = pd.DataFrame({"model": name, "layer": layer, "neuron": neuron, "other": other} | values)
+        part["histogram"] = list(view.summary.histogram.to("cpu").int().numpy())
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _standard_error(drawn: Float[np.ndarray, "draws units"]) -> Float[np.ndarray, " units"]:
+    """Standard error of the mean over draws; NaN for a single draw."""
+    if len(drawn) < 2:
+        return np.full(drawn.shape[1], np.nan)
+    return drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
+
+
+def _scalars(
+    config: CorrelationConfig, own: pd.DataFrame, neurons: pd.DataFrame, others: int, count: int
+) -> dict[str, float | int | str | bool | list]:
+    universal = int(own["universal"].sum())
+    scalars: dict[str, float | int | str | bool | list] = {
+        "universal/count": universal,
+        "universal/percent": 100 * universal / len(own),
+        "excess/mean": float(own["excess_corr"].mean()),
+        "excess/max": float(own["excess_corr"].max()),
+        "max_corr/mean": float(own["mean_corr"].mean()),
+        "baseline/mean": float(own["mean_baseline"].mean()),
+        "baseline/stderr": float(own["baseline_stderr"].mean()),
+        "neurons/count": len(own),
+        "neurons/invalid": int((~own["valid"]).sum()),
+        "threshold": config.threshold,
+        "others": others,
+        "counted_tokens": count,
+    }
+    for name, table in neurons.groupby("model"):
+        scalars[f"universal/percent/{name}"] = float(100 * table["universal"].mean())
+    return scalars
+
+
+def _headline(scalars: dict, reference: str, units: Units) -> list[tuple[str, str]]:
+    invalid = scalars["neurons/invalid"]
+    return [
+        (
+            f"Universal units of '{reference}' (excess > {scalars['threshold']:g})",
+            f"{scalars['universal/count']} of {units.count} ({scalars['universal/percent']:.2f} %)",
+        ),
+        (f"Max correlation, mean over {scalars['others']} other models", f"{scalars['max_corr/mean']:.3f}"),
+        (
+            "Rotation baseline (± standard error)",
+            f"{scalars['baseline/mean']:.3f} ± {scalars['baseline/stderr']:.4f}",
+        ),
+        ("Excess correlation, mean and largest", f"{scalars['excess/mean']:.3f}, {scalars['excess/max']:.3f}"),
+        ("Tokens counted", f"{scalars['counted_tokens']:,}" + (f"; {invalid} invalid units" if invalid else "")),
+    ]

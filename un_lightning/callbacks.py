@@ -1,0 +1,138 @@
+"""What happens beside the batches: saving the partial state, stopping in good order, progress."""
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from tqdm import tqdm
+
+from un_lightning.analyses.base import Analysis
+from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.partial import Partial, load_known, load_partial, save_known, save_partial
+from un_lightning.terminal import say
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the run to stop, and its state is saved."""
+
+
+class KeepPartial(Callback):
+    """Saves the statistics every few minutes, and at once when a signal asks the run to stop.
+
+    A signal only leaves a note; the state is saved between two batches, because in the middle of one some
+    sums have the batch and others do not. A second signal ends the process the usual way.
+    """
+
+    def __init__(self, run_dir: Path | None, resume: bool, minutes: float) -> None:
+        self.run_dir = run_dir
+        self.resume = resume
+        self.seconds = 60 * minutes
+        self.asked: int | None = None
+        self.handlers: dict[int, Any] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Tell every rank the run folder, and hand the saved state to the analysis and the data."""
+        self.run_dir, self.resume = trainer.strategy.broadcast((self.run_dir, self.resume))
+        assert self.run_dir is not None
+        assert isinstance(pl_module, Analysis)
+        self.folder = self.run_dir / "partial"
+        if self.resume:
+            state = load_partial(self.folder, trainer.global_rank, trainer.world_size)
+            known = load_known(self.folder)
+            pl_module.continue_from(known, state.tensors if state else None)
+            if state is not None:
+                pl_module.position, pl_module.counted = state.position, state.counted
+                data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+                assert isinstance(data, TokenBlocks)
+                data.start = state.position
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Listen to signals; Lightning's own handlers would broadcast, which can wait for ever."""
+        self.saved = time.monotonic()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.handlers[number] = signal.signal(number, self._note)
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object
+    ) -> None:
+        """Before the first batch, keep what all ranks agreed on."""
+        assert isinstance(pl_module, Analysis)
+        if trainer.is_global_zero and not (self.folder / "known.safetensors").exists():
+            save_known(self.folder, pl_module.known)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+        """Save if it is time to, or if a signal asked for it."""
+        assert isinstance(pl_module, Analysis)
+        if self.asked is None and time.monotonic() - self.saved < self.seconds:
+            return
+        state = Partial(pl_module.position, pl_module.counted, pl_module.state())
+        save_partial(self.folder, trainer.global_rank, trainer.world_size, state)
+        self.saved = time.monotonic()
+        if self.asked is not None:
+            self._release()
+            raise Interrupted(signal.Signals(self.asked).name)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Stop listening."""
+        self._release()
+
+    def on_exception(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Stop listening; the last saved state stands, for the batch that failed is half added."""
+        self._release()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self.asked = number
+        signal.signal(number, self.handlers.get(number, signal.SIG_DFL))
+        say(f"{signal.Signals(number).name}: saving after this batch")
+
+    def _release(self) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+
+class Progress(Callback):
+    """Tokens done, tokens per second and time left, on rank 0."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm | None = None
+        self.tokens = 0
+        self.seconds = 0.0
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the bar; a resumed run begins where it was."""
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(data, TokenBlocks)
+        assert isinstance(pl_module, Analysis)
+        self.begun = time.monotonic()
+        self.world = trainer.world_size
+        done = pl_module.position * data.config.batch_size * data.config.context * self.world
+        if trainer.is_global_zero:
+            self.bar = tqdm(
+                total=data.tokens, initial=min(done, data.tokens), desc="Reading", unit=" tokens",
+                unit_scale=True, dynamic_ncols=True, mininterval=1.0, disable=None,
+            )  # fmt: skip
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: object  # noqa: ARG002
+    ) -> None:
+        """Count the batch, and those of the other ranks along with it."""
+        tokens = batch.tokens.numel() * self.world
+        self.tokens += tokens
+        self.seconds = time.monotonic() - self.begun
+        if self.bar is not None:
+            self.bar.update(min(tokens, self.bar.total - self.bar.n))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()

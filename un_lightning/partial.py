@@ -1,0 +1,102 @@
+"""What an interrupted run leaves behind, so that it can go on: one pair of files a rank.
+
+A rank writes its tensors to a new file, then a small JSON that names the file and says how many batches
+are in it, then removes the old tensors. Whenever a process dies, the JSON names a whole file. Ranks save
+by themselves, without waiting for each other: sums commute, so they may be at different batches.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from un_lightning.errors import UserError
+from un_lightning.files import atomic_path, atomic_write, make_folder
+
+
+KNOWN = "known.safetensors"
+
+
+class Partial(NamedTuple):
+    """The state of one rank."""
+
+    position: int
+    """Batches of this rank that are in the tensors."""
+    counted: int
+    """Counted tokens in them."""
+    tensors: dict[str, Tensor]
+
+
+def save_partial(folder: Path, rank: int, world: int, state: Partial) -> None:
+    """Replace the saved state of a rank.
+
+    Raises:
+        UserError: The disk is full or the folder cannot be written; the older state is still whole.
+    """
+    make_folder(folder)
+    path = folder / f"rank{rank}-{state.position}.safetensors"
+    _save(state.tensors, path)
+    meta = {
+        "file": path.name,
+        "position": state.position,
+        "counted": state.counted,
+        "world": world,
+    }
+    atomic_write(folder / f"rank{rank}.json", json.dumps(meta))
+    for old in folder.glob(f"rank{rank}-*.safetensors"):
+        if old != path:
+            old.unlink(missing_ok=True)
+
+
+def load_partial(folder: Path, rank: int, world: int) -> Partial | None:
+    """The saved state of a rank; None if it saved nothing yet.
+
+    Raises:
+        UserError: It was saved by another number of ranks, or is damaged.
+    """
+    meta = folder / f"rank{rank}.json"
+    for other in folder.glob("rank*.json"):
+        saved_by = json.loads(other.read_text())["world"]
+        if saved_by != world:
+            raise UserError(
+                f"{folder.parent} was begun by {saved_by} processes and cannot go on with {world}: "
+                "use as many devices and nodes as before, or start anew with resume=never"
+            )
+    if not meta.exists():
+        return None
+    values = json.loads(meta.read_text())
+    return Partial(values["position"], values["counted"], load_tensors(folder / values["file"]))
+
+
+def save_known(folder: Path, known: dict[str, Tensor]) -> None:
+    """Keep what all ranks agreed on before the first batch."""
+    make_folder(folder)
+    _save(known, folder / KNOWN)
+
+
+def load_known(folder: Path) -> dict[str, Tensor] | None:
+    """What all ranks had agreed on; None if nothing was saved."""
+    return load_tensors(folder / KNOWN) if (folder / KNOWN).exists() else None
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a file of tensors.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot read {path}: {error}; start anew with resume=never") from error
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary)
+    except SafetensorError as error:  # how safetensors says that the disk is full
+        raise UserError(f"cannot write {path}: {error}") from error

@@ -1,0 +1,1 @@
+"""Streaming sufficient statistics: they know tensors, and no models."""
