@@ -123,7 +123,12 @@ class Progress(Callback):
             )  # fmt: skip
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: object  # noqa: ARG002
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,
+        *_: object,
     ) -> None:
         """Count the batch, and those of the other ranks along with it."""
         tokens = batch.tokens.numel() * self.world

@@ -31,9 +31,7 @@ def check(config: DictConfig) -> Config:
         UserError: A value is missing or out of range; the message names the key.
     """
     if OmegaConf.is_missing(config, "name"):
-        raise UserError(
-            f"no experiment was chosen: add experiment=<name>, one of {', '.join(experiments())}"
-        )
+        raise UserError(f"no experiment was chosen: add experiment=<name>, one of {', '.join(experiments())}")
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise UserError(f"these keys have no value: {', '.join(missing)}")

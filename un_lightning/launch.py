@@ -82,7 +82,9 @@ def prepare(config: Config, plain: dict[str, Any]) -> None:  # noqa: ARG001
     from un_lightning.models.tokenizers import load_tokenizer
 
     name = config.data.tokenizer
-    tokenizer = shared_tokenizer(config.models, name) if config.models else load_tokenizer(name) if name else None
+    tokenizer = (
+        shared_tokenizer(config.models, name) if config.models else load_tokenizer(name) if name else None
+    )
     if tokenizer is None:
         raise UserError("no tokenizer: set data.tokenizer to a hub id or a folder")
     folder = prepare_store(config.data, tokenizer)
@@ -102,7 +104,9 @@ def train(config: Config, plain: dict[str, Any]) -> None:
         UserError: The config names no training, or its data or tokenizer are not to be had.
     """
     if config.training is None:
-        raise UserError(f"experiment {config.name} trains nothing: choose training=language_model or tokenizer")
+        raise UserError(
+            f"experiment {config.name} trains nothing: choose training=language_model or tokenizer"
+        )
     from un_lightning.lightning import make_trainer
     from un_lightning.training.train import run_training
 

@@ -15,7 +15,9 @@ from un_lightning.config import Strategy, TrainerConfig
 from un_lightning.errors import UserError
 
 
-def make_trainer(config: TrainerConfig, logger: Logger | None, root: Path | None, **options: Any) -> pl.Trainer:
+def make_trainer(
+    config: TrainerConfig, logger: Logger | None, root: Path | None, **options: Any
+) -> pl.Trainer:
     """A Trainer for one pass over the data, with everything off that this project does itself.
 
     Raises:

@@ -82,7 +82,7 @@ def start(
                 dir=run_dir,
                 mode="offline" if offline else "online",
                 reinit="finish_previous",
-                settings=wandb.Settings(console="off", x_disable_stats=offline, silent=offline),
+                settings=wandb.Settings(console="off", x_disable_stats=offline, silent=False),
             )
     except wandb.Error as error:
         raise UserError(f"W&B does not start: {error} (logger.mode=offline needs no server)") from error

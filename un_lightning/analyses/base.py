@@ -39,7 +39,7 @@ class Analysis(pl.LightningModule):
         self.settings = config
         self.family = family
         self.seed = seed
-        self.members = nn.ModuleDict(dict(family.models))
+        self.members = nn.ModuleList(family.models.values())  # moves the models to the device
         self.statistics: dict[str, Statistic] = {}
         self.position = 0
         self.counted = 0
@@ -107,8 +107,8 @@ class Analysis(pl.LightningModule):
         """Add up over ranks and, on rank 0, report."""
         strategy = self.trainer.strategy
         counted = torch.tensor(self.counted, dtype=torch.int64, device=self.device)
-        reduce = lambda tensor: strategy.reduce(tensor, reduce_op="sum")
-        reduce(counted)
+        reduce = lambda tensor, operation: strategy.reduce(tensor, reduce_op=operation)
+        reduce(counted, "sum")
         for name in sorted(self.statistics):
             self.statistics[name].all_reduce(reduce)
         self.counted = int(counted)

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from un_lightning.analyses.base import Analysis
 from un_lightning.analyses.correlation_report import correlation_results
+from un_lightning.analyses.pair_correlation import MemberSums
 from un_lightning.config import CorrelationConfig, Gemm
 from un_lightning.data.loader import Batch
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
 from un_lightning.results import Results
 from un_lightning.stats.buffer import ActivationBuffer
-from un_lightning.analyses.pair_correlation import MemberSums
 from un_lightning.stats.cross_product import CrossProduct, LayerGrams
 from un_lightning.stats.unit_sums import UnitSums
 
@@ -33,7 +33,9 @@ class CorrelationAnalysis(Analysis):
         super().__init__(config, family, seed)
         self.pairs = family.pairs(config.pairs)
         if not self.pairs:
-            raise UserError(f"correlations need two models, but family {family.name} has only '{family.reference}'")
+            raise UserError(
+                f"correlations need two models, but family {family.name} has only '{family.reference}'"
+            )
         self.units = {name: model.units(config.site) for name, model in family.models.items()}
         self.pilot_blocks = config.pilot
 
@@ -109,8 +111,6 @@ class CorrelationAnalysis(Analysis):
             torch.backends.cuda.matmul.allow_tf32 = True
         return torch.bfloat16 if self.settings.gemm is Gemm.bfloat16 else self.wide
 
-    def _capture(
-        self, buffer: ActivationBuffer, name: str, batch: Batch
-    ) -> Float[Tensor, "tokens units"]:
+    def _capture(self, buffer: ActivationBuffer, name: str, batch: Batch) -> Float[Tensor, "tokens units"]:
         self.family.models[name].run(batch.tokens, {self.settings.site: buffer.sink})
         return buffer.finish(batch.skipped)

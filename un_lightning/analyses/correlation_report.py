@@ -188,6 +188,12 @@ def _headline(scalars: dict, reference: str, units: Units) -> list[tuple[str, st
             "Rotation baseline (± standard error)",
             f"{scalars['baseline/mean']:.3f} ± {scalars['baseline/stderr']:.4f}",
         ),
-        ("Excess correlation, mean and largest", f"{scalars['excess/mean']:.3f}, {scalars['excess/max']:.3f}"),
-        ("Tokens counted", f"{scalars['counted_tokens']:,}" + (f"; {invalid} invalid units" if invalid else "")),
+        (
+            "Excess correlation, mean and largest",
+            f"{scalars['excess/mean']:.3f}, {scalars['excess/max']:.3f}",
+        ),
+        (
+            "Tokens counted",
+            f"{scalars['counted_tokens']:,}" + (f"; {invalid} invalid units" if invalid else ""),
+        ),
     ]

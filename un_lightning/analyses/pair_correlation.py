@@ -71,7 +71,9 @@ def pair_views(
         forward[:, chosen] = baseline.of(covariance)
     backward = torch.empty(config.draws, right.units.count, dtype=product.dtype, device=device)
     baseline = _Baseline(left, count, config, seed)
-    for chosen, _, covariance in correlation_tiles(product.T, count, right.moments, left.moments, config.tile):
+    for chosen, _, covariance in correlation_tiles(
+        product.T, count, right.moments, left.moments, config.tile
+    ):
         backward[:, chosen] = baseline.of(covariance)
     return View(rows, forward), View(columns, backward)
 

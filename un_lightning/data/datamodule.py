@@ -46,7 +46,7 @@ class TokenBlocks(pl.LightningDataModule):
         """Make the store if it is missing; one process of each node does it."""
         prepare_store(self.config, self.tokenizer)
 
-    def setup(self, stage: str) -> None:
+    def setup(self, stage: str) -> None:  # noqa: ARG002
         """Open the store and check that it holds what the run asks for.
 
         Raises:

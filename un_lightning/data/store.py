@@ -64,7 +64,9 @@ class Store:
         for shard in self.manifest.get("shards", []):
             path = self.folder / shard["file"]
             if not path.exists():
-                raise UserError(f"the store {self.folder} lacks {shard['file']}: delete the folder to remake it")
+                raise UserError(
+                    f"the store {self.folder} lacks {shard['file']}: delete the folder to remake it"
+                )
             if file_hash(path) != shard["hash"]:
                 raise UserError(
                     f"{path} is not the file that was written (its hash differs): "
@@ -87,7 +89,9 @@ class _Rows:
             widths.add(len(values) // len(chunk))
             self.views.append(values.reshape(len(chunk), -1))
         if len(widths) != 1:
-            raise UserError(f"{folder}: the rows of '{column}' are empty or differ in length: {sorted(widths)}")
+            raise UserError(
+                f"{folder}: the rows of '{column}' are empty or differ in length: {sorted(widths)}"
+            )
         self.width = widths.pop()
         self.starts = np.cumsum([0] + [len(view) for view in self.views])
 
@@ -120,7 +124,9 @@ def _manifest(folder: Path) -> dict:
 
 def _load(folder: Path) -> Dataset:
     if not folder.is_dir():
-        raise UserError(f"there is no store at {folder}: check data.path, or make one with experiments/prepare.py")
+        raise UserError(
+            f"there is no store at {folder}: check data.path, or make one with experiments/prepare.py"
+        )
     try:
         table = load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:

@@ -124,9 +124,12 @@ class StoreWriter:
             },
             schema=self.features.arrow_schema,
         )
-        with atomic_path(path) as temporary, pa.OSFile(str(temporary), "wb") as sink:
-            with pa.ipc.new_stream(sink, table.schema) as stream:
-                stream.write_table(table)
+        with (
+            atomic_path(path) as temporary,
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_stream(sink, table.schema) as stream,
+        ):
+            stream.write_table(table)
         self.shards.append({"file": path.name, "rows": len(self.rows), "hash": file_hash(path)})
         self.rows = []
         left = {s: [t.tolist(), d.tolist(), o] for s, (t, d, o) in self.packer.left.items()}

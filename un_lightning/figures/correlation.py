@@ -89,25 +89,10 @@ def excess_distribution(neurons: pd.DataFrame, threshold: float) -> Figure:
     right.axvline(threshold, color=MARK, linestyle="--", linewidth=1.2)
     count, total = np.count_nonzero(_column(neurons, "universal")), len(neurons)
     invalid = total - np.count_nonzero(_column(neurons, "valid"))
-    lines = [
-        f"excess > {threshold:g}:",
-        f"{100 * count / total:.2f} % of neurons",
-        f"({count:,} of {total:,})",
-    ]
-    low, high = right.get_xlim()
-    right.set_xlim(low, max(high, threshold + 0.7 * (threshold - low)))  # room for the text
-    right.annotate(
-        "\n".join(lines),
-        (threshold, 0.97),
-        xycoords=("data", "axes fraction"),
-        xytext=(6, 0),
-        textcoords="offset points",
-        verticalalignment="top",
-        color=MARK,
-        fontsize=9,
-    )
+    share = f"{count:,} of {total:,} neurons ({100 * count / total:.2f} %)"
+    right.set_title(f"excess > {threshold:g}: {share}", color=MARK, fontsize=9)
     if invalid:
-        right.set_title(f"{invalid:,} neurons without a correlation are not shown", color=FAINT, fontsize=9)
+        left.set_title(f"{invalid:,} neurons without a correlation are not shown", color=FAINT, fontsize=9)
     return figure
 
 

@@ -61,5 +61,5 @@ def legend_patch(label: str, colour: str) -> Patch:
 
 def _mix(colour: str, share: float) -> tuple[float, float, float]:
     """Lighten a colour: `share` of it, the rest white. Opaque, unlike alpha, so boxes can overlap."""
-    red, green, blue = (1 - share * (1 - part) for part in to_rgb(colour))
+    red, green, blue = (share * part + (1 - share) for part in to_rgb(colour))
     return red, green, blue

@@ -10,7 +10,9 @@ from un_lightning.stats.statistic import Statistic
 class CrossProduct(Statistic):
     """C [units of a, units of b] in float32 (float64 for float64 input), one product a batch."""
 
-    def __init__(self, left: int, right: int, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, left: int, right: int, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__({"product": torch.zeros(left, right, dtype=dtype, device=device)})
 
     def add(self, left: Float[Tensor, "tokens left"], right: Float[Tensor, "tokens right"]) -> None:
@@ -30,7 +32,9 @@ class LayerGrams(Statistic):
 
     BLOCKS = 4
 
-    def __init__(self, widths: tuple[int, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__(
             {
                 f"layer{layer:03d}": torch.zeros(width, width, dtype=dtype, device=device)

@@ -8,25 +8,32 @@ from torch import Tensor
 CHUNK = 1 << 24
 """Elements that are reduced over the ranks at a time, so that no collective needs a copy of the whole."""
 
-AllReduce = Callable[[Tensor], object]
-"""Replaces a tensor by its sum over all ranks, in place."""
+AllReduce = Callable[[Tensor, str], object]
+"""Replaces a tensor by its combination over all ranks, in place; the second argument is sum, min or max."""
 
 
 class Statistic:
     """Tensors into which batches are added in place.
 
     Everything that was added so far is in `tensors`, and two statistics over different tokens are merged
-    by adding their tensors: that is all that resuming and reducing over ranks need.
+    tensor by tensor: that is all that resuming and reducing over ranks need.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], operations: Mapping[str, str] | None = None) -> None:
+        """Name the tensors.
+
+        Args:
+            tensors: All state, on the device of the batches.
+            operations: How tensors merge, `sum`, `min` or `max`; those not named are sums.
+        """
         self.tensors = dict(tensors)
+        self.operations = dict(operations or {})
 
     def all_reduce(self, reduce: AllReduce) -> None:
-        """Add up over ranks, tile by tile and in place; every rank must call this once."""
+        """Merge over ranks, tile by tile and in place; every rank must call this once."""
         for name in sorted(self.tensors):
             for chunk in self.tensors[name].view(-1).split(CHUNK):
-                reduce(chunk)
+                reduce(chunk, self.operations.get(name, "sum"))
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from saved tensors.

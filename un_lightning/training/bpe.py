@@ -31,7 +31,11 @@ def train_tokenizer(data: DataConfig, config: TokenizerConfig, folder: Path) -> 
     )
     tokenizer.train_from_iterator(_texts(data, config.characters, read), trainer)
     wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, clean_up_tokenization_spaces=False, model_max_length=128
+        tokenizer_object=tokenizer,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        clean_up_tokenization_spaces=False,
+        model_max_length=128,
     )
     wrapped.save_pretrained(folder)
     return read

@@ -50,7 +50,9 @@ class SmallGPT2(pl.LightningModule):
         model: The plain Hugging Face model, which is what is kept in the end.
     """
 
-    def __init__(self, config: LanguageModelConfig, vocabulary: int, context: int, bos: int, eos: int) -> None:
+    def __init__(
+        self, config: LanguageModelConfig, vocabulary: int, context: int, bos: int, eos: int
+    ) -> None:
         super().__init__()
         self.config = config
         self.model = GPT2LMHeadModel(

@@ -61,9 +61,7 @@ class TrainingBlocks(pl.LightningDataModule):
         return block_loader(self.held_out, 0)
 
 
-def run_training(
-    config: Config, run_dir: Path, trainer: Callable[..., pl.Trainer], resumed: bool
-) -> Results:
+def run_training(config: Config, run_dir: Path, trainer: Callable[..., pl.Trainer], resumed: bool) -> Results:
     """Train what `config.training` names and save it in `run_dir/model` or `run_dir/tokenizer`.
 
     Raises:

@@ -1,0 +1,84 @@
+"""Schemas of every config group: what can be set, its type, its default and its limits.
+
+Hydra checks names and types against these dataclasses; `__post_init__` checks ranges and combinations
+when a config is turned into objects. Nothing here imports torch, so a mistake is answered at once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.correlation import Baseline, CorrelationConfig, Gemm, Pairs
+from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
+from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
+from un_lightning.config.models import MemberConfig, ModelsConfig, ModelSource, Site
+from un_lightning.config.training import LanguageModelConfig, TokenizerConfig, TrainingConfig
+
+
+__all__ = [
+    "AnalysisConfig",
+    "Baseline",
+    "Config",
+    "CorrelationConfig",
+    "DataConfig",
+    "DataSource",
+    "Exclude",
+    "Gemm",
+    "LanguageModelConfig",
+    "LoggerConfig",
+    "LoggerKind",
+    "MemberConfig",
+    "ModelSource",
+    "ModelsConfig",
+    "Pairs",
+    "Part",
+    "Site",
+    "Strategy",
+    "TokenizerConfig",
+    "TrainerConfig",
+    "TrainingConfig",
+    "WandbMode",
+    "register_schemas",
+]
+
+
+@dataclass
+class Config:
+    """Everything that a run depends on."""
+
+    name: str = MISSING
+    """Name of the experiment; runs lie in `<root>/<name>/<time>`."""
+    seed: int = 0
+    run_dir: str | None = None
+    """Folder of this run; null makes `<root>/<name>/<time>`."""
+    root: str = "runs"
+    resume: str = "never"
+    """`never`, `auto` (the newest unfinished run of this config) or the folder of a run."""
+    models: Any = None
+    data: Any = MISSING
+    trainer: Any = MISSING
+    logger: Any = MISSING
+    analysis: Any = None
+    training: Any = None
+
+
+SCHEMAS: dict[str, dict[str, type]] = {
+    "models": {"family": ModelsConfig},
+    "data": {"text": DataConfig},
+    "trainer": {"lightning": TrainerConfig},
+    "logger": {"record": LoggerConfig},
+    "analysis": {"correlation": CorrelationConfig},
+    "training": {"language_model": LanguageModelConfig, "tokenizer": TokenizerConfig},
+}
+
+
+def register_schemas() -> None:
+    """Make every schema known to Hydra as `/schema/<group>/<name>`, out of sight of the option lists."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, nodes in SCHEMAS.items():
+        for name, node in nodes.items():
+            store.store(group=f"schema/{group}", name=name, node=node, package=group)

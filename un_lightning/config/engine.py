@@ -1,0 +1,68 @@
+"""Devices, and the record of a run."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from un_lightning.config.checks import at_least, require
+
+
+class Strategy(StrEnum):
+    """How Lightning spreads a run over processes."""
+
+    auto = "auto"
+    ddp = "ddp"
+
+
+class LoggerKind(StrEnum):
+    """Where scalars, tables and figures go besides the run folder."""
+
+    wandb = "wandb"
+    csv = "csv"
+    none = "none"
+
+
+class WandbMode(StrEnum):
+    """`auto` is online for who is logged in and offline for everybody else."""
+
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+
+
+@dataclass
+class TrainerConfig:
+    """Devices and processes."""
+
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: Strategy = Strategy.auto
+    threads: int | None = None
+    """CPU threads of each process; null shares the cores out."""
+    save_minutes: float = 5.0
+    """A run that is killed loses at most this much work."""
+    timeout_minutes: float = 30.0
+    """A rank that waits longer than this for another ends with an error."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.accelerator in ("auto", "cpu", "gpu", "mps"),
+            f"trainer.accelerator is '{self.accelerator}', allowed are auto, cpu, gpu, mps",
+        )
+        at_least("trainer", self, devices=1, nodes=1, save_minutes=0, timeout_minutes=0.1)
+        many = self.devices * self.nodes > 1
+        require(
+            not many or self.strategy is Strategy.ddp, "several devices or nodes need trainer.strategy=ddp"
+        )
+
+
+@dataclass
+class LoggerConfig:
+    """The record of a run outside its folder."""
+
+    kind: LoggerKind = LoggerKind.wandb
+    project: str = "un-lightning"
+    entity: str | None = None
+    mode: WandbMode = WandbMode.auto
+    tags: list[str] = field(default_factory=list)
+    notes: str | None = None
