@@ -70,6 +70,7 @@ def test_full_disk_names_file_and_reason_and_leaves_the_old_file(tmp_path, monke
     assert path.read_text() == "old"
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_system_in_the_middle_of_the_file(tmp_path):
     """A real failing write: the system cuts the file at 1,000 bytes."""
     code = (
@@ -116,6 +117,7 @@ def test_a_file_system_that_cannot_flush_folders_is_no_error(tmp_path, monkeypat
     assert (tmp_path / "file").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_rename_leaves_the_old_file_and_the_next_write_works(tmp_path):
     code = (
         "import os, signal, sys; from pathlib import Path; from un_lightning.files import atomic_write\n"

@@ -116,6 +116,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         Results().write(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_summary_leaves_an_unfinished_run(tmp_path):
     code = (
         "import os, signal, sys; from pathlib import Path\n"

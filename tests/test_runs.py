@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -153,6 +154,7 @@ HOLD = (
 )
 
 
+@pytest.mark.slow
 def test_a_folder_is_held_until_its_process_ends_even_by_a_kill(tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True)
     try:
@@ -165,6 +167,17 @@ def test_a_folder_is_held_until_its_process_ends_even_by_a_kill(tmp_path):
         holder.communicate()
     with runs.lock(tmp_path):
         pass
+
+
+@pytest.mark.slow
+def test_who_waits_gets_the_lock_when_the_holder_ends(tmp_path):
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    killer = threading.Timer(0.3, holder.kill)
+    killer.start()
+    with runs.lock(tmp_path, wait=True):
+        assert killer.finished.is_set(), "the lock came before its holder was killed"
+    holder.communicate()
 
 
 def test_the_lock_is_let_go_after_success_and_after_an_error(tmp_path):

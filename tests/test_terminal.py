@@ -65,6 +65,7 @@ def test_no_headline_no_table(capsys):
     assert capsys.readouterr().out == "1.0 s, results in run\n"
 
 
+@pytest.mark.slow
 def test_messages_do_not_wait_for_slow_imports():
     code = (
         "import sys, un_lightning.terminal, un_lightning.runs\n"

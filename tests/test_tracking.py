@@ -112,6 +112,7 @@ def records_of(recorded, kind: str) -> list[dict]:
     return [record[kind] for record in recorded.records if record["type"] == kind]
 
 
+@pytest.mark.slow
 def test_names_and_config(recorded):
     (run,) = records_of(recorded, "run")
     assert run["run_group"] == "tiny/universality"
@@ -127,6 +128,7 @@ def test_names_and_config(recorded):
     }
 
 
+@pytest.mark.slow
 def test_scalars_are_a_point_at_the_tokens_and_the_summary(recorded):
     (history,) = [record["item"] for record in records_of(recorded, "history")]
     assert (history["tokens"], history["universal/count"], history["excess/mean"]) == (1000, 7, 0.25)
@@ -137,6 +139,7 @@ def test_scalars_are_a_point_at_the_tokens_and_the_summary(recorded):
     assert summary.get("nothing") is None
 
 
+@pytest.mark.slow
 def test_tokens_are_the_axis_of_everything_before_anything_is_logged(recorded):
     kinds = [record["type"] for record in recorded.records]
     assert max(i for i, kind in enumerate(kinds) if kind == "metric") < kinds.index("history")
@@ -145,6 +148,7 @@ def test_tokens_are_the_axis_of_everything_before_anything_is_logged(recorded):
     assert [m["name"] for m in records_of(recorded, "metric") if "name" in m] == ["tokens"]
 
 
+@pytest.mark.slow
 def test_the_figure_is_the_one_of_the_run_folder(recorded):
     image = recorded.summary["summary"]["figures/excess"]
     assert (image["_type"], image["width"], image["height"]) == ("image-file", 300, 150)
@@ -152,6 +156,7 @@ def test_the_figure_is_the_one_of_the_run_folder(recorded):
     assert stored.read_bytes() == (recorded.run_dir / "figures" / "excess.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_head_of_a_long_table_says_so(recorded):
     key = f"tables/neurons_first_{MAX_ROWS}_of_{MAX_ROWS + 2}"
     entry = recorded.summary["summary"][key]
@@ -162,6 +167,7 @@ def test_the_head_of_a_long_table_says_so(recorded):
     assert table["data"][-1][1] == MAX_ROWS - 1
 
 
+@pytest.mark.slow
 def test_all_tables_are_one_artifact_of_the_files_in_the_run_folder(recorded):
     (artifact,) = [item for item in records_of(recorded, "artifact") if item["type"] == "results"]
     files = {entry["path"]: entry["local_path"] for entry in artifact["manifest"]["contents"]}
@@ -171,6 +177,7 @@ def test_all_tables_are_one_artifact_of_the_files_in_the_run_folder(recorded):
     }
 
 
+@pytest.mark.slow
 def test_no_file_holds_a_secret_or_lies_elsewhere(recorded):
     written = [path for path in recorded.run_dir.parent.rglob("*") if path.is_file()]
     assert len(written) > 8
@@ -184,10 +191,12 @@ def test_no_file_holds_a_secret_or_lies_elsewhere(recorded):
     assert environment["args"] == ["models.hub_token=***", "data.tokens=1000"]
 
 
+@pytest.mark.slow
 def test_the_run_is_finished(recorded):
     assert (recorded.summary["state"], recorded.summary["exit_code"]) == ("finished", 0)
 
 
+@pytest.mark.slow
 def test_a_failed_run_has_its_exit_code_and_one_line_tells_how_to_upload(tmp_path, capfd):
     logger = start(tmp_path / "my run")
     tracking.finish(logger, 3)

@@ -47,9 +47,9 @@ class Record:
         if self.folder is None:
             return
         results.write(self.folder)
-        tracking.log_results(self.logger, results, tokens)
         runs.mark_latest(self.folder)
         show_results(results, self.folder, time.monotonic() - self.started)
+        tracking.log_results(self.logger, results, tokens)
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def start(
                 dir=run_dir,
                 mode="offline" if offline else "online",
                 reinit="finish_previous",
-                settings=wandb.Settings(console="off", x_disable_stats=offline, silent=False),
+                settings=wandb.Settings(console="off", x_disable_stats=offline, silent=offline),
             )
     except wandb.Error as error:
         raise UserError(f"W&B does not start: {error} (logger.mode=offline needs no server)") from error
@@ -120,9 +120,9 @@ def log(run: "wandb.Run", run_dir: Path, results: Results, tokens: int) -> None:
         point[f"figures/{name}"] = wandb.Image(str(path))
     for name, table in results.tables.items():
         shortened = f"_first_{MAX_ROWS}_of_{len(table)}" if len(table) > MAX_ROWS else ""
-        rows = table.head(MAX_ROWS).astype(object)
+        head = table.head(MAX_ROWS).astype(object)
         # Lists of rows take a third of the time that W&B needs for the frame itself.
-        rows = rows.where(rows.notna(), None).to_numpy().tolist()
+        rows: list[Any] = head.where(head.notna(), None).to_numpy().tolist()
         point[f"tables/{name}{shortened}"] = wandb.Table(columns=[*map(str, table.columns)], data=rows)
     artifact = wandb.Artifact(f"results-{run.id}", type="results")
     with _staging_in(run_dir):

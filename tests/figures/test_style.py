@@ -6,6 +6,7 @@ import sys
 import weakref
 
 import matplotlib as mpl
+import pytest
 from matplotlib.colors import to_rgb
 
 from un_lightning.figures import style as module
@@ -46,6 +47,7 @@ def test_figures_are_freed_with_their_last_reference():
     assert alive() is None
 
 
+@pytest.mark.slow
 def test_pyplot_is_never_imported():
     code = "import sys, un_lightning.figures.correlation; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

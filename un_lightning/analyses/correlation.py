@@ -52,7 +52,7 @@ class CorrelationAnalysis(Analysis):
     def begin(self, known: Mapping[str, Tensor]) -> None:
         """One sum of products a pair, sums a unit, and products within each layer for the baseline."""
         self.shifts = dict(known)
-        self.buffers: dict[str, ActivationBuffer] = {}
+        self.matrices: dict[str, ActivationBuffer] = {}
         self.sums = {name: UnitSums(units.count, self.device) for name, units in self.units.items()}
         self.grams = {
             name: LayerGrams(units.widths, self.device, self.wide) for name, units in self.units.items()
@@ -73,11 +73,11 @@ class CorrelationAnalysis(Analysis):
         """Run every member once, then one product a pair."""
         values: dict[str, Float[Tensor, "tokens units"]] = {}
         for name, units in self.units.items():
-            if name not in self.buffers or len(self.buffers[name].storage) < batch.tokens.numel():
-                self.buffers[name] = ActivationBuffer(
+            if name not in self.matrices or len(self.matrices[name].storage) < batch.tokens.numel():
+                self.matrices[name] = ActivationBuffer(
                     batch.tokens.numel(), units.widths, self.shifts[name], self.gemm_dtype
                 )
-            values[name] = self._capture(self.buffers[name], name, batch)
+            values[name] = self._capture(self.matrices[name], name, batch)
             self.sums[name].add(values[name])
             for layer, columns in enumerate(units.layer_slices()):
                 self.grams[name].add(layer, values[name][:, columns])

@@ -41,7 +41,7 @@ def correlation_results(
     )
     matches = pd.concat([_matches(members, name, views[name]) for name in members], ignore_index=True)
     summaries = pd.concat([_summaries(members, name, views[name]) for name in members], ignore_index=True)
-    layer_match = layer_match_table(matches)
+    layer_match = layer_match_table(matches, {name: len(m.units.widths) for name, m in members.items()})
     own = neurons[neurons["model"] == reference]
     own_match = layer_match[layer_match["model"] == reference]
     results = Results(scalars=_scalars(config, own, neurons, len(views[reference]), count))
@@ -82,16 +82,31 @@ def neuron_table(member: MemberSums, views: dict[str, View], threshold: float) -
     return table
 
 
-def layer_match_table(matches: pd.DataFrame) -> pd.DataFrame:
-    """Share of each layer's units whose best partner lies in each layer, averaged over the other models."""
-    best = matches[matches["rank"] == 1]
-    counts = best.groupby(["model", "other", "layer", "match_layer"]).size().rename("count").reset_index()
-    totals = counts.groupby(["model", "other", "layer"])["count"].transform("sum")
-    counts["fraction"] = counts["count"] / totals
-    others = best.groupby("model")["other"].nunique()
-    summed = counts.groupby(["model", "layer", "match_layer"])["fraction"].sum().reset_index()
-    summed["fraction"] /= summed["model"].map(others)
-    return summed
+def layer_match_table(matches: pd.DataFrame, layers: dict[str, int]) -> pd.DataFrame:
+    """Share of each layer's valid units whose best partner lies in each layer, averaged over the others.
+
+    Args:
+        matches: Columns model, layer, other, rank, match_layer.
+        layers: Number of layers of every model.
+
+    Returns:
+        Every pair of layers of each model: model, layer, match_layer, fraction; NaN for a layer without a
+        valid unit.
+    """
+    tables = []
+    for model, own in matches[matches["rank"] == 1].groupby("model"):
+        shares = []
+        depth = max(layers[other] for other in own["other"].unique())
+        for _, one in own.groupby("other"):
+            counts = np.zeros((layers[model], depth))
+            np.add.at(counts, (one["layer"].to_numpy(), one["match_layer"].to_numpy()), 1)
+            with np.errstate(invalid="ignore"):
+                shares.append(counts / counts.sum(1, keepdims=True))
+        fraction = np.mean(shares, axis=0)
+        layer, match_layer = np.indices(fraction.shape)
+        columns = {"layer": layer.ravel(), "match_layer": match_layer.ravel(), "fraction": fraction.ravel()}
+        tables.append(pd.DataFrame({"model": model} | columns))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _matches(members: dict[str, MemberSums], name: str, views: dict[str, View]) -> pd.DataFrame:

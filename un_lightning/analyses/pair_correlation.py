@@ -59,8 +59,8 @@ def pair_views(
         The row model against the column model, and the reverse.
     """
     device = product.device
-    rows = RowSummary(left.units.count, config.top_k, config.bins, device)
-    columns = RowSummary(right.units.count, config.top_k, config.bins, device)
+    rows = RowSummary(left.units.count, config.top_k, config.bins, device, product.dtype)
+    columns = RowSummary(right.units.count, config.top_k, config.bins, device, product.dtype)
     tiles = correlation_tiles(product, count, left.moments, right.moments, config.tile)
     baseline = _Baseline(right, count, config, seed)
     forward = torch.empty(config.draws, left.units.count, dtype=product.dtype, device=device)

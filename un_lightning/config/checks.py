@@ -13,7 +13,7 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def at_least(owner: str, config: Any, **minima: float) -> None:
+def at_least(owner: str, config: Any, **minima: int | float) -> None:
     """Refuse values below their minimum.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import xxhash
 
@@ -21,6 +21,7 @@ class Document(NamedTuple):
     subset: str
 
 
+@runtime_checkable
 class Source(Protocol):
     """Documents in an order that is the same at every reading."""
 

@@ -11,12 +11,14 @@ class RowSummary:
     Columns of invalid units are left out of everything. `update` fills the attributes.
     """
 
-    def __init__(self, rows: int, top_k: int, bins: int, device: torch.device) -> None:
+    def __init__(
+        self, rows: int, top_k: int, bins: int, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         self.top_k = top_k
         self.bins = bins
-        self.best = torch.full((rows, top_k), -torch.inf, device=device)
+        self.best = torch.full((rows, top_k), -torch.inf, dtype=dtype, device=device)
         """Largest correlations, descending; -inf where there are fewer partners."""
-        self.worst = torch.full((rows, top_k), -torch.inf, device=device)
+        self.worst = torch.full((rows, top_k), -torch.inf, dtype=dtype, device=device)
         """Negatives of the smallest correlations, descending."""
         self.best_index = torch.full((rows, top_k), -1, device=device)
         self.worst_index = torch.full((rows, top_k), -1, device=device)
