@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from tqdm import tqdm
 
 from un_lightning.analyses.base import Analysis
-from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.data.stream import Stream
 from un_lightning.partial import Partial, load_known, load_partial, save_known, save_partial
 from un_lightning.terminal import say
 
@@ -47,7 +47,7 @@ class KeepPartial(Callback):
             if state is not None:
                 pl_module.position, pl_module.counted = state.position, state.counted
                 data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-                assert isinstance(data, TokenBlocks)
+                assert isinstance(data, Stream)
                 data.start = state.position
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
@@ -101,24 +101,25 @@ class KeepPartial(Callback):
 
 
 class Progress(Callback):
-    """Tokens done, tokens per second and time left, on rank 0."""
+    """Units done (tokens, layers), units per second and time left, on rank 0."""
 
     def __init__(self) -> None:
         self.bar: tqdm | None = None
-        self.tokens = 0
+        self.units = 0
         self.seconds = 0.0
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar; a resumed run begins where it was."""
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        assert isinstance(data, TokenBlocks)
+        assert isinstance(data, Stream)
         assert isinstance(pl_module, Analysis)
         self.begun = time.monotonic()
         self.world = trainer.world_size
-        done = pl_module.position * data.config.batch_size * data.config.context * self.world
+        self.size = data.size
+        done = data.done(pl_module.position, self.world)
         if trainer.is_global_zero:
             self.bar = tqdm(
-                total=data.tokens, initial=min(done, data.tokens), desc="Reading", unit=" tokens",
+                total=data.total, initial=min(done, data.total), desc="Reading", unit=f" {data.unit}",
                 unit_scale=True, dynamic_ncols=True, mininterval=1.0, disable=None,
             )  # fmt: skip
 
@@ -131,11 +132,11 @@ class Progress(Callback):
         *_: object,
     ) -> None:
         """Count the batch, and those of the other ranks along with it."""
-        tokens = batch.tokens.numel() * self.world
-        self.tokens += tokens
+        units = self.size(batch) * self.world
+        self.units += units
         self.seconds = time.monotonic() - self.begun
         if self.bar is not None:
-            self.bar.update(min(tokens, self.bar.total - self.bar.n))
+            self.bar.update(min(units, self.bar.total - self.bar.n))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Close the bar."""

@@ -1,8 +1,8 @@
 """The Lightning side of the data: makes the store on one process and hands each rank its blocks."""
 
 import os
+from typing import Any
 
-import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
@@ -10,6 +10,7 @@ from un_lightning.config import DataConfig, DataSource, Exclude
 from un_lightning.data.loader import Batch, BlockBatches, reading_order, share
 from un_lightning.data.prepare import blocks_needed, prepare_store, special_ids
 from un_lightning.data.store import Store
+from un_lightning.data.stream import Stream
 from un_lightning.errors import UserError
 
 
@@ -31,7 +32,7 @@ def excluded_ids(policy: Exclude, tokenizer: PreTrainedTokenizerBase) -> tuple[i
     return tuple(sorted(ids))
 
 
-class TokenBlocks(pl.LightningDataModule):
+class TokenBlocks(Stream):
     """Blocks of one store in one seeded order, shared out over the ranks without padding or repeats."""
 
     def __init__(self, config: DataConfig, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -39,8 +40,6 @@ class TokenBlocks(pl.LightningDataModule):
         self.config = config
         self.tokenizer = tokenizer
         self.excluded = excluded_ids(config.exclude, tokenizer)
-        self.start = 0
-        """Batches that a resumed run has behind it."""
 
     def prepare_data(self) -> None:
         """Make the store if it is missing; one process of each node does it."""
@@ -74,6 +73,28 @@ class TokenBlocks(pl.LightningDataModule):
     def tokens(self) -> int:
         """Tokens that all ranks read together."""
         return len(self.order) * self.config.context
+
+    @property
+    def total(self) -> int:
+        """Tokens that all ranks read together."""
+        return self.tokens
+
+    def size(self, batch: Batch) -> int:
+        """Tokens of a batch."""
+        return batch.tokens.numel()
+
+    def done(self, position: int, world: int) -> int:
+        """Tokens in the first `position` batches of each rank, were all of them full."""
+        return position * self.config.batch_size * self.config.context * world
+
+    def facts(self) -> dict[str, Any]:
+        """Tokens read, subsets of the store, and which tokens no statistic counts."""
+        return {
+            "tokens": self.tokens,
+            "subsets": self.store.subsets,
+            "exclude": str(self.config.exclude),
+            "excluded_ids": list(self.excluded),
+        }
 
     def batches(self, rank: int, world: int, start: int = 0) -> BlockBatches:
         """The batches of one rank, without the first `start`."""

@@ -1,0 +1,37 @@
+# The four commands of this project. Each makes the environment first if it is missing.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export HF_HUB_DISABLE_TELEMETRY = 1
+
+.PHONY: demo test check lint bench clean
+
+# Universal neurons of five small models, on the CPU.
+demo: $(READY)
+	$(BIN)/python experiments/run.py experiment=tiny/universality
+
+# The whole test suite, offline, one process a core.
+test: $(READY)
+	$(BIN)/python -m pytest -q -n auto --dist loadscope --durations=10
+
+# What continuous integration runs: linters, types, tests.
+check: lint test
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+# Every benchmark in its quick form.
+bench: $(READY)
+	for program in benchmarks/*.py; do $(BIN)/python $$program --quick || exit 1; done
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
