@@ -1,20 +1,39 @@
 """From the command line to a checked config, without torch: mistakes are answered in about a second."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from un_lightning.config import Config, register_schemas
+from un_lightning.analyses import ANALYSES
+from un_lightning.config import (
+    AnalysisConfig,
+    Config,
+    DataConfig,
+    LoggerConfig,
+    TrainerConfig,
+    register_schemas,
+)
 from un_lightning.errors import UserError
-from un_lightning.terminal import fail
+from un_lightning.mistakes import experiments, explain, refuse_unknown
+from un_lightning.runs import experiment_folder
+from un_lightning.terminal import fail, say
 
 
-VERBS = ("run", "prepare", "train")
+VERBS = {
+    "run": "an analysis, from models and text to results",
+    "prepare": "the token store of an experiment, without its models",
+    "train": "one small model, or a tokenizer",
+}
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def configs_folder() -> Path:
@@ -28,25 +47,28 @@ def check(config: DictConfig) -> Config:
     """Turn a composed config into objects, which checks ranges and combinations.
 
     Raises:
-        UserError: A value is missing or out of range; the message names the key.
+        UserError: A value is missing or out of range, or a key is unknown; the message names the key.
     """
     if OmegaConf.is_missing(config, "name"):
-        raise UserError(f"no experiment was chosen: add experiment=<name>, one of {', '.join(experiments())}")
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise UserError(f"these keys have no value: {', '.join(missing)}")
+        known = ", ".join(experiments([configs_folder()]))
+        raise UserError(f"no experiment was chosen: add experiment=<name>, one of {known}")
     try:
-        checked = OmegaConf.to_object(config)
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise UserError(f"these keys have no value: {', '.join(missing)}")
+        checked: Any = OmegaConf.to_object(config)
     except (ValueError, OmegaConfBaseException) as error:
-        raise UserError(str(error)) from error
+        raise UserError(explain(error, [])) from error
     assert isinstance(checked, Config)
+    refuse_unknown(checked)
+    for group, schema in (("data", DataConfig), ("trainer", TrainerConfig), ("logger", LoggerConfig)):
+        if not isinstance(getattr(checked, group), schema):
+            raise UserError(f"no {group} is chosen: add {group}=<name>")
+    analysis = checked.analysis
+    if isinstance(analysis, AnalysisConfig) and analysis.kind not in ANALYSES:
+        raise UserError(f"analysis.kind is '{analysis.kind}', allowed are {', '.join(ANALYSES)}")
+    experiment_folder(checked.root, checked.name)
     return checked
-
-
-def experiments() -> list[str]:
-    """Names of the shipped experiments."""
-    folder = configs_folder() / "experiment"
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
 def launch(verb: str, argv: list[str]) -> None:
@@ -56,34 +78,75 @@ def launch(verb: str, argv: list[str]) -> None:
         verb: One of `VERBS`.
         argv: Hydra's overrides and flags, without the program's name.
     """
-    original = sys.argv
+    original, full = sys.argv, os.environ.get(_FULL_ERROR)
+    composed = False
     register_schemas()
 
     def job(config: DictConfig) -> None:
-        # Lightning starts the other ranks with this process's own command line.
+        nonlocal composed
+        composed = True
+        # Lightning starts the other ranks with this process's own command line and environment.
         sys.argv = original
-        try:
-            checked = check(config)
-            from un_lightning import launch as verbs
-
-            action: Callable[[Config, dict[str, Any]], None] = getattr(verbs, verb)
-            plain = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
-            assert isinstance(plain, dict)
-            action(checked, {str(key): value for key, value in plain.items()})
-        except UserError as error:
-            fail(str(error))
-            sys.exit(2)
+        _restore(full)
+        _carry_out(verb, config)
 
     sys.argv = [original[0], *argv]
+    os.environ[_FULL_ERROR] = "1"  # Hydra then raises instead of printing
     try:
         hydra.main(version_base="1.3", config_path=str(configs_folder()), config_name="config")(job)()
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        if composed or full == "1":
+            raise
+        fail(explain(error, [configs_folder(), *_own_configs(argv)]))
+        sys.exit(2)
     finally:
         sys.argv = original
+        _restore(full)
 
 
 def main() -> None:
     """The console script: `un-lightning run|prepare|train experiment=<name> key=value …`."""
-    if len(sys.argv) < 2 or sys.argv[1] not in VERBS:
-        fail(f"usage: un-lightning {'|'.join(VERBS)} experiment=<name> key=value …")
+    verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if verb in VERBS:
+        launch(verb, sys.argv[2:])
+        return
+    usage = "usage: un-lightning <verb> experiment=<name> key=value …\n\nverbs (each has its own --help):\n"
+    usage += "\n".join(f"  {name:8} {what}" for name, what in VERBS.items())
+    usage += f"\n\nexperiments: {', '.join(experiments([configs_folder()]))}"
+    if verb not in ("-h", "--help"):
+        fail(f"there is no verb '{verb}'\n{usage}")
         sys.exit(2)
-    launch(sys.argv[1], sys.argv[2:])
+    say(usage)
+
+
+def _carry_out(verb: str, config: DictConfig) -> None:
+    try:
+        checked = check(config)
+        from un_lightning import launch as verbs
+
+        action: Callable[[Config, dict[str, Any]], None] = getattr(verbs, verb)
+        plain: Any = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+        action(checked, plain)
+    except UserError as error:
+        rank = os.environ.get("LOCAL_RANK", "0")
+        fail(str(error) if rank == "0" else f"(rank {rank}) {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        fail("interrupted")
+        sys.exit(130)
+
+
+def _own_configs(argv: list[str]) -> list[Path]:
+    """The folder that `--config-dir` names."""
+    for flag, value in zip([*argv, ""], [*argv[1:], "", ""], strict=False):
+        name, _, joined = flag.partition("=")
+        if name in ("--config-dir", "-cd"):
+            return [Path(joined or value)]
+    return []
+
+
+def _restore(full: str | None) -> None:
+    if full is None:
+        os.environ.pop(_FULL_ERROR, None)
+    else:
+        os.environ[_FULL_ERROR] = full

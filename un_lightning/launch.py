@@ -10,10 +10,7 @@ from un_lightning.terminal import say
 
 
 def run(config: Config, plain: dict[str, Any]) -> None:
-    """Run an analysis from models and text to results.
-
-    Everything that can be wrong is tried before the run folder is made: models, tokenizers, sites, the
-    store and its size.
+    """Run an analysis: a study of several runs, a report on tables, or a pass over frozen models.
 
     Args:
         config: The checked config.
@@ -22,19 +19,59 @@ def run(config: Config, plain: dict[str, Any]) -> None:
     Raises:
         UserError: Something in the config does not fit the models, the data or the machine.
     """
+    from un_lightning.analyses import REPORTS
+
+    if config.analysis is None:
+        raise UserError(f"experiment {config.name} has no analysis: use experiments/train.py, or choose one")
+    if config.analysis.kind == "neuron_table":
+        from un_lightning.neuron_table import run_neuron_table
+
+        run_neuron_table(config, plain, run_pass)
+    elif config.analysis.kind in REPORTS:
+        run_report(config, plain)
+    else:
+        run_pass(config, plain)
+
+
+def run_report(config: Config, plain: dict[str, Any]) -> None:
+    """Run an analysis of finished tables, which needs no models, no text and no trainer.
+
+    Raises:
+        UserError: A table is missing, or is no table of neurons.
+    """
+    from un_lightning.analyses import make_report
+
+    report = make_report(config.analysis, config.seed)
+    with record.begin(config, plain, job_type=config.analysis.kind) as current:
+        if current.folder is None:
+            return
+        results = report()
+        results.scalars["analysis"] = config.analysis.kind
+        current.conclude(results, 0)
+
+
+def run_pass(config: Config, plain: dict[str, Any]) -> None:
+    """Run an analysis from models and text to results.
+
+    Everything that can be wrong is tried before the run folder is made: models, tokenizers, sites, the
+    store and its size.
+
+    Raises:
+        UserError: Something in the config does not fit the models, the data or the machine.
+    """
     from pytorch_lightning.utilities import rank_zero_only
 
     from un_lightning.analyses import make_analysis
     from un_lightning.callbacks import Interrupted, KeepPartial, Progress
-    from un_lightning.data.datamodule import TokenBlocks
     from un_lightning.lightning import make_trainer, seed
+    from un_lightning.models.family import load_family
 
-    if config.analysis is None:
-        raise UserError(f"experiment {config.name} has no analysis: use experiments/train.py, or choose one")
+    if config.models is None:
+        raise UserError("no models were chosen: add models=<family>")
     seed(config.seed)
-    family, tokenizer = _family(config)
+    family = load_family(config.models, config.data.tokenizer)
     analysis = make_analysis(config.analysis, family, config.seed)
-    data = TokenBlocks(config.data, tokenizer)
+    data = analysis.stream(config.data)
     if rank_zero_only.rank == 0:
         data.prepare_data()
         data.setup("validate")
@@ -52,21 +89,19 @@ def run(config: Config, plain: dict[str, Any]) -> None:
         if analysis.results is None or current.folder is None:
             return
         results = analysis.results
+        rate = round(progress.units / progress.seconds, 1) if progress.seconds else 0.0
+        results.scalars |= data.facts()
         results.scalars |= {
             "analysis": config.analysis.kind,
             "family": family.name,
             "models": list(family.models),
             "reference": family.reference,
             "site": str(getattr(config.analysis, "site", "")),
-            "tokens": data.tokens,
-            "subsets": data.store.subsets,
-            "exclude": str(config.data.exclude),
-            "excluded_ids": list(data.excluded),
             "seconds": round(progress.seconds, 3),
-            "tokens_per_second": round(progress.tokens / progress.seconds, 1) if progress.seconds else 0.0,
+            f"{data.unit}_per_second": rate,
             "world_size": trainer.world_size,
         }
-        current.conclude(results, data.tokens)
+        current.conclude(results, data.facts()["tokens"])
         record.clear_partial(current.folder)
 
 
@@ -116,19 +151,3 @@ def train(config: Config, plain: dict[str, Any]) -> None:
         current.conclude(results, int(results.scalars.get("tokens", 0)))
         if current.folder is not None:
             record.clear_partial(current.folder)
-
-
-def _family(config: Config) -> tuple[Any, Any]:
-    from un_lightning.models.family import load_family
-
-    if config.models is None:
-        raise UserError("no models were chosen: add models=<family>")
-    family = load_family(config.models, config.data.tokenizer)
-    if family.tokenizer is None:
-        raise UserError(f"family {family.name} has no tokenizer: set data.tokenizer to a hub id or a folder")
-    if family.context is not None and config.data.context > family.context:
-        raise UserError(
-            f"data.context={config.data.context} is longer than the models' context of {family.context}: "
-            f"set data.context={family.context} or less"
-        )
-    return family, family.tokenizer

@@ -1,6 +1,10 @@
 """What surrounds every run: its folder, its lock, its config, its logger and its results."""
 
+import dataclasses
 import os
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +20,7 @@ from un_lightning import runs, tracking
 from un_lightning.config import Config
 from un_lightning.errors import UserError
 from un_lightning.files import atomic_write, make_folder
+from un_lightning.redaction import redact, redact_argument
 from un_lightning.results import Results
 from un_lightning.terminal import say, show_results
 
@@ -67,9 +72,10 @@ def begin(config: Config, plain: dict[str, Any], job_type: str) -> Iterator[Reco
         folder, resumed = _folder(config, plain)
         stack.enter_context(runs.lock(folder))
         if not resumed:
-            atomic_write(folder / CONFIG, yaml.safe_dump(plain, sort_keys=False))
+            atomic_write(folder / CONFIG, yaml.safe_dump(redact(plain), sort_keys=False))
+        notes = config.logger.notes or f"repeat: {command_line()}"
         logger = tracking.make_logger(
-            config.logger,
+            dataclasses.replace(config.logger, notes=notes),
             folder,
             group=config.name,
             job_type=job_type,
@@ -155,23 +161,12 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return {prefix.rstrip("."): value}
 
 
-def partial_folder(folder: Path) -> Path:
-    """Where a run keeps what it needs to go on; removed when the run is finished."""
-    path = folder / "partial"
-    make_folder(path)
-    return path
-
-
 def clear_partial(folder: Path) -> None:
     """Remove what is only needed to go on."""
-    import shutil
-
     shutil.rmtree(folder / "partial", ignore_errors=True)
 
 
 def command_line() -> str:
-    """The command that repeats this run, for its notes."""
-    import shlex
-    import sys
-
-    return f"{os.path.basename(sys.argv[0])} {shlex.join(sys.argv[1:])}".strip()
+    """The command that repeats this run, for its notes, without secrets."""
+    arguments = shlex.join(redact_argument(argument) for argument in sys.argv[1:])
+    return f"{os.path.basename(sys.argv[0])} {arguments}".strip()

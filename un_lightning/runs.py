@@ -22,6 +22,21 @@ _STAMP = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
+def experiment_folder(root: Path | str, name: str) -> Path:
+    """The folder of an experiment's runs.
+
+    Raises:
+        UserError: The name is no folder name below `root`.
+    """
+    parts = name.split("/")
+    if len(parts) > 2:
+        raise UserError(f"name {name!r} has {len(parts)} levels, but two are the most: <group>/<name>")
+    for part in parts:
+        if not part.strip() or part in (".", "..", LATEST) or "\\" in part or not part.isprintable():
+            raise UserError(f"name {name!r} is no name of an experiment: write it like tiny/universality")
+    return Path(root, *parts)
+
+
 def new_run_dir(root: Path | str, name: str) -> Path:
     """Make the folder of a new run.
 
@@ -35,7 +50,7 @@ def new_run_dir(root: Path | str, name: str) -> Path:
     Raises:
         UserError: The name is no folder name below `root`, or the folder cannot be made.
     """
-    parent = _experiment(root, name)
+    parent = experiment_folder(root, name)
     make_folder(parent)
     stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     for number in count(1):
@@ -68,7 +83,7 @@ def unfinished_runs(root: Path | str, name: str) -> list[Path]:
     Raises:
         UserError: The name is no folder name below `root`.
     """
-    parent = _experiment(root, name)
+    parent = experiment_folder(root, name)
     if not parent.is_dir():
         return []
     runs = [path for path in parent.iterdir() if _STAMP.fullmatch(path.name) and not path.is_symlink()]
@@ -139,17 +154,6 @@ def lock(run_dir: Path, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _experiment(root: Path | str, name: str) -> Path:
-    """The folder of an experiment, for a name that stays below the root."""
-    parts = name.split("/")
-    if len(parts) > 2:
-        raise UserError(f"name {name!r} has {len(parts)} levels, but two are the most: <group>/<name>")
-    for part in parts:
-        if not part.strip() or part in (".", "..", LATEST) or "\\" in part or not part.isprintable():
-            raise UserError(f"name {name!r} is no name of an experiment: write it like tiny/universality")
-    return Path(root, *parts)
 
 
 def _age(run_dir: Path) -> tuple[str, int]:

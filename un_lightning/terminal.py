@@ -26,6 +26,11 @@ def say(message: str) -> None:
     _out.print(_text(message), soft_wrap=True)
 
 
+def note(message: str) -> None:
+    """Print to the standard error how things go, apart from what is found."""
+    _err.print(_text(message), soft_wrap=True)
+
+
 def warn(message: str) -> None:
     """Print to the standard error what is odd but does not stop the run."""
     _err.print(Text("warning: ", style="yellow").append_text(_text(message)), soft_wrap=True)
@@ -34,6 +39,15 @@ def warn(message: str) -> None:
 def fail(message: str) -> None:
     """Print to the standard error why the run stops."""
     _err.print(Text("error: ", style="bold red").append_text(_text(message)), soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it: `4.2 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def show_results(results: "un_lightning.results.Results", run_dir: Path, seconds: float) -> None:
@@ -51,15 +65,7 @@ def show_results(results: "un_lightning.results.Results", run_dir: Path, seconds
         for label, value in results.headline:
             table.add_row(_text(label), _text(value))
         _out.print(table)
-    say(f"{_duration(seconds)}, results in {run_dir}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    say(f"{duration(seconds)}, results in {run_dir}")
 
 
 def _text(message: str) -> Text:

@@ -1,7 +1,8 @@
 """One LightningModule an analysis: what it reads, what it adds up, what it reports."""
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from un_lightning.config import AnalysisConfig
 
@@ -9,10 +10,17 @@ from un_lightning.config import AnalysisConfig
 if TYPE_CHECKING:
     from un_lightning.analyses.base import Analysis
     from un_lightning.models.family import Family
+    from un_lightning.results import Results
 
 
-ANALYSES = {"correlation": "un_lightning.analyses.correlation:CorrelationAnalysis"}
-"""Module and class of each `analysis.kind`; imported when it is used."""
+ANALYSES = {
+    "correlation": "un_lightning.analyses.correlation:CorrelationAnalysis",
+    "weights": "un_lightning.analyses.weights:WeightsAnalysis",
+}
+"""Module and class of each `analysis.kind` that is a pass over models; imported when it is used."""
+
+REPORTS: dict[str, str] = {}
+"""Module and class of each `analysis.kind` that reads finished tables instead; imported when it is used."""
 
 
 def make_analysis(config: AnalysisConfig, family: "Family", seed: int) -> "Analysis":
@@ -21,5 +29,18 @@ def make_analysis(config: AnalysisConfig, family: "Family", seed: int) -> "Analy
     Raises:
         UserError: The models lack what the analysis reads.
     """
-    module, name = ANALYSES[config.kind].split(":")
-    return getattr(import_module(module), name)(config, family, seed)
+    return _find(ANALYSES[config.kind])(config, family, seed)
+
+
+def make_report(config: AnalysisConfig, seed: int) -> "Callable[[], Results]":
+    """Read the tables of the report that a config names; calling it gives its results.
+
+    Raises:
+        UserError: A table is missing or lacks what the report reads.
+    """
+    return _find(REPORTS[config.kind])(config, seed)
+
+
+def _find(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(module), name)

@@ -1,6 +1,7 @@
 """The skeleton of every analysis: a validation loop that adds batches to statistics.
 
-An analysis says what it adds up (`begin`), how a batch is added (`add`) and what it found (`report`).
+An analysis says what it adds up (`begin`), how a batch is added (`add`) and what it found (`report`), and
+where it walks over something else than blocks of tokens, over what (`stream`).
 Reduction over ranks, resuming, progress and files are the same for all and are not its business.
 """
 
@@ -12,9 +13,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from un_lightning.config import AnalysisConfig
+from un_lightning.config import AnalysisConfig, DataConfig
 from un_lightning.data.datamodule import TokenBlocks
-from un_lightning.data.loader import Batch
+from un_lightning.data.stream import Stream
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
 from un_lightning.results import Results
@@ -22,16 +23,17 @@ from un_lightning.stats.statistic import Statistic, named_tensors
 
 
 class Analysis(pl.LightningModule):
-    """A pass of tokens through the frozen models of a family.
+    """A pass over the frozen models of a family, of tokens through them unless `stream` says otherwise.
 
     Attributes:
         statistics: Everything that is added up, by name; filled by `begin`.
         position: Batches of this rank that are in the statistics.
         counted: Counted tokens in them; over all ranks once the pass is over.
+        subsets: Labels of the text that is read, where text is read.
         results: What was found, on rank 0, once the pass is over.
     """
 
-    pilot_blocks = 0
+    pilot_blocks = 1
     """Blocks that `begin` gets to look at before the pass."""
 
     def __init__(self, config: AnalysisConfig, family: Family, seed: int) -> None:
@@ -43,11 +45,20 @@ class Analysis(pl.LightningModule):
         self.statistics: dict[str, Statistic] = {}
         self.position = 0
         self.counted = 0
+        self.subsets: list[str] = []
         self.results: Results | None = None
         self._saved: dict[str, Tensor] | None = None
 
+    def stream(self, config: DataConfig) -> Stream:
+        """What the pass walks over.
+
+        Raises:
+            UserError: The models do not read such text.
+        """
+        return token_blocks(config, self.family)
+
     @abstractmethod
-    def look(self, pilot: Batch) -> dict[str, Tensor]:
+    def look(self, pilot: Any) -> dict[str, Tensor]:
         """What must be known before the first batch, such as shifts; computed on rank 0 alone."""
 
     @abstractmethod
@@ -55,8 +66,8 @@ class Analysis(pl.LightningModule):
         """Make the statistics on `self.device`, knowing what `look` found."""
 
     @abstractmethod
-    def add(self, batch: Batch) -> None:
-        """Add one batch to the statistics."""
+    def add(self, batch: Any) -> None:
+        """Add one batch of the stream to the statistics."""
 
     @abstractmethod
     def report(self) -> Results:
@@ -75,8 +86,8 @@ class Analysis(pl.LightningModule):
     def on_validation_start(self) -> None:
         """Agree on what must be known, make the statistics, and load what was saved."""
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        assert isinstance(data, TokenBlocks)
-        self.subsets = data.store.subsets
+        assert isinstance(data, Stream)
+        self.subsets = data.facts().get("subsets", [])
         known = self._known
         if self.trainer.is_global_zero and known is None:
             pilot = self.transfer_batch_to_device(data.pilot(self.pilot_blocks), self.device, 0)
@@ -97,8 +108,10 @@ class Analysis(pl.LightningModule):
         """What `look` found, as it is saved."""
         return self._known or {}
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
-        """Add a batch and count it."""
+    def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        """Add a batch and count it; None is what a rank gets that has nothing left to add."""
+        if batch is None:
+            return
         self.add(batch)
         self.position += 1
         self.counted += batch.count
@@ -119,3 +132,19 @@ class Analysis(pl.LightningModule):
             )
         if self.trainer.is_global_zero:
             self.results = self.report()
+
+
+def token_blocks(config: DataConfig, family: Family) -> TokenBlocks:
+    """Blocks of tokens that every member of a family reads.
+
+    Raises:
+        UserError: The family has no tokenizer, or takes no input of this length.
+    """
+    if family.tokenizer is None:
+        raise UserError(f"family {family.name} has no tokenizer: set data.tokenizer to a hub id or a folder")
+    if family.context is not None and config.context > family.context:
+        raise UserError(
+            f"data.context={config.context} is longer than the models' context of {family.context}: "
+            f"set data.context={family.context} or less"
+        )
+    return TokenBlocks(config, family.tokenizer)

@@ -11,11 +11,13 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.checks import require
 from un_lightning.config.correlation import Baseline, CorrelationConfig, Gemm, Pairs
 from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
 from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
 from un_lightning.config.models import MemberConfig, ModelsConfig, ModelSource, Site
 from un_lightning.config.training import LanguageModelConfig, TokenizerConfig, TrainingConfig
+from un_lightning.config.weights import Members, Vocabulary, Weights, WeightsConfig
 
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "LoggerConfig",
     "LoggerKind",
     "MemberConfig",
+    "Members",
     "ModelSource",
     "ModelsConfig",
     "Pairs",
@@ -40,7 +43,10 @@ __all__ = [
     "TokenizerConfig",
     "TrainerConfig",
     "TrainingConfig",
+    "Vocabulary",
     "WandbMode",
+    "Weights",
+    "WeightsConfig",
     "register_schemas",
 ]
 
@@ -64,13 +70,17 @@ class Config:
     analysis: Any = None
     training: Any = None
 
+    def __post_init__(self) -> None:
+        require(0 <= self.seed < 2**32, f"seed is {self.seed}, but must be at least 0 and below 2^32")
+        require(bool(self.resume), "resume is empty: set it to never, auto or the folder of a run")
+
 
 SCHEMAS: dict[str, dict[str, type]] = {
     "models": {"family": ModelsConfig},
     "data": {"text": DataConfig},
     "trainer": {"lightning": TrainerConfig},
     "logger": {"record": LoggerConfig},
-    "analysis": {"correlation": CorrelationConfig},
+    "analysis": {"correlation": CorrelationConfig, "weights": WeightsConfig},
     "training": {"language_model": LanguageModelConfig, "tokenizer": TokenizerConfig},
 }
 

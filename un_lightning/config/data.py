@@ -65,6 +65,6 @@ class DataConfig:
     """Folder in which stores are kept; null is `UN_LIGHTNING_CACHE` or `~/.cache/un-lightning`."""
 
     def __post_init__(self) -> None:
-        at_least("data", self, context=2, tokens=1, batch_size=1, workers=0, min_characters=0)
+        at_least("data", self, context=2, tokens=1, batch_size=1, workers=0, min_characters=0, seed=0)
         if self.source is not DataSource.local:
             require(self.path is not None, f"data.source={self.source} needs data.path")

@@ -50,6 +50,10 @@ class TrainerConfig:
             f"trainer.accelerator is '{self.accelerator}', allowed are auto, cpu, gpu, mps",
         )
         at_least("trainer", self, devices=1, nodes=1, save_minutes=0, timeout_minutes=0.1)
+        require(
+            self.threads is None or self.threads >= 1,
+            f"trainer.threads is {self.threads}, but must be at least 1, or null to share the cores out",
+        )
         many = self.devices * self.nodes > 1
         require(
             not many or self.strategy is Strategy.ddp, "several devices or nodes need trainer.strategy=ddp"

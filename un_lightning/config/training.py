@@ -39,6 +39,11 @@ class LanguageModelConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         at_least("training", self, layers=1, width=1, heads=1, steps=1, batch_size=1, checkpoints=0)
+        at_least("training", self, weight_decay=0, gradient_clip=0, validation_tokens=1)
+        require(
+            self.learning_rate > 0, f"training.learning_rate is {self.learning_rate}, but must be above 0"
+        )
+        require(0 <= self.warmup <= 1, f"training.warmup is {self.warmup}, outside [0, 1]")
         require(
             self.width % self.heads == 0,
             f"training.width {self.width} is no multiple of heads {self.heads}",

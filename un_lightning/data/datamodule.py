@@ -1,6 +1,5 @@
 """The Lightning side of the data: makes the store on one process and hands each rank its blocks."""
 
-import os
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -10,7 +9,7 @@ from un_lightning.config import DataConfig, DataSource, Exclude
 from un_lightning.data.loader import Batch, BlockBatches, reading_order, share
 from un_lightning.data.prepare import blocks_needed, prepare_store, special_ids
 from un_lightning.data.store import Store
-from un_lightning.data.stream import Stream
+from un_lightning.data.stream import Stream, loader
 from un_lightning.errors import UserError
 
 
@@ -79,9 +78,9 @@ class TokenBlocks(Stream):
         """Tokens that all ranks read together."""
         return self.tokens
 
-    def size(self, batch: Batch) -> int:
+    def size(self, batch: Batch | None) -> int:
         """Tokens of a batch."""
-        return batch.tokens.numel()
+        return 0 if batch is None else batch.tokens.numel()
 
     def done(self, position: int, world: int) -> int:
         """Tokens in the first `position` batches of each rank, were all of them full."""
@@ -111,17 +110,4 @@ class TokenBlocks(Stream):
         """Batches of this rank from `start` on, for `Trainer.validate`."""
         assert self.trainer is not None
         batches = self.batches(self.trainer.global_rank, self.trainer.world_size, self.start)
-        return block_loader(batches, self.config.workers)
-
-
-def block_loader(batches: BlockBatches, workers: int) -> DataLoader[Batch]:
-    """A loader whose items are whole batches."""
-    if workers > 0:
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    return DataLoader(
-        batches,
-        batch_size=None,
-        num_workers=workers,
-        persistent_workers=False,
-        prefetch_factor=2 if workers else None,
-    )
+        return loader(batches, self.config.workers)

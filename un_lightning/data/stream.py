@@ -1,9 +1,11 @@
 """What the pass of an analysis walks over, as the loop, the progress bar and the summary see it."""
 
+import os
 from abc import abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
+from torch.utils.data import DataLoader
 
 
 class Stream(pl.LightningDataModule):
@@ -40,3 +42,24 @@ class Stream(pl.LightningDataModule):
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What the summary says about the data; `tokens` among it."""
+
+
+def loader(batches: Any, workers: int = 0) -> DataLoader[Any]:
+    """A loader whose items are whole batches.
+
+    Lightning leaves out the loop, and with it the reduction over ranks and the report, where a loader is
+    empty: a rank that has everything behind it gets one batch that is None instead.
+
+    Args:
+        batches: Batches by index.
+        workers: Processes that load them; 0 loads in this one.
+    """
+    if workers > 0:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return DataLoader(
+        batches if len(batches) else [None],
+        batch_size=None,
+        num_workers=workers,
+        persistent_workers=False,
+        prefetch_factor=2 if workers else None,
+    )

@@ -13,6 +13,7 @@ from un_lightning.config import Site
 from un_lightning.errors import UserError
 from un_lightning.models.sites import Point, Side, find_points
 from un_lightning.models.units import Units
+from un_lightning.models.weights import ModelWeights, read_weights
 
 
 Sink = Callable[[int, Float[Tensor, "batch position units"]], None]
@@ -152,6 +153,17 @@ class FrozenModel(nn.Module):
 
         self.run(tokens, {site: keep})
         return [copies[layer] for layer in range(len(copies))]
+
+    def weights(self, processed: bool = True) -> ModelWeights:
+        """Read the model's weights, anew at each call: keep what is needed twice.
+
+        Args:
+            processed: Fold layer norms and centre, as published weight statistics are (`models.weights`).
+
+        Raises:
+            UserError: The architecture is unknown, or has no dense MLPs.
+        """
+        return read_weights(self.name, self.module, processed)
 
     def _forward(self, tokens: Tensor) -> None:
         if self._is_hugging_face:

@@ -27,15 +27,19 @@ class RowSummary:
         """Counts over equal bins of [-1, 1], closed on the left, the last one on both sides."""
 
     def update(
-        self, values: Float[Tensor, "part columns"], rows: slice, offset: int, valid: Bool[Tensor, " columns"]
+        self,
+        values: Float[Tensor, "part columns"],
+        rows: slice,
+        offset: int,
+        valid: Bool[Tensor, " columns"] | Bool[Tensor, "part columns"],
     ) -> None:
         """Add correlations of some rows with the columns from `offset` on.
 
         Args:
-            values: Correlations; those in invalid columns are zero.
+            values: Correlations; those that do not count are zero.
             rows: Which rows they are.
             offset: Index of the first column.
-            valid: Columns that count.
+            valid: Columns that count, for all rows or for each.
         """
         everything = bool(valid.all())
         shown = values if everything else values.masked_fill(~valid, -torch.inf)

@@ -16,10 +16,10 @@ from transformers import PreTrainedTokenizerBase
 
 from un_lightning import __version__
 from un_lightning.config import Config, DataConfig, LanguageModelConfig, Part, TokenizerConfig
-from un_lightning.data.datamodule import block_loader
 from un_lightning.data.loader import BlockBatches, reading_order
 from un_lightning.data.prepare import prepare_store, special_ids
 from un_lightning.data.store import Store
+from un_lightning.data.stream import loader
 from un_lightning.errors import UserError
 from un_lightning.files import atomic_write
 from un_lightning.models.tokenizers import load_tokenizer
@@ -58,7 +58,7 @@ class TrainingBlocks(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """The held-out batches."""
-        return block_loader(self.held_out, 0)
+        return loader(self.held_out)
 
 
 def run_training(config: Config, run_dir: Path, trainer: Callable[..., pl.Trainer], resumed: bool) -> Results:

@@ -1,0 +1,95 @@
+"""What is wrong with a command line or a config file, in one message: Hydra's own take some reading."""
+
+from collections.abc import Collection
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from un_lightning.config import Config
+from un_lightning.errors import UserError
+
+
+GROUPS = ("experiment", "debug")
+"""Config groups that are no keys of the config."""
+
+_NOISE = ("object_type=", "reference_type=", "Config search path:", "provider=", "See https://hydra.cc")
+
+
+def experiments(folders: Collection[Path]) -> list[str]:
+    """Names of the experiments in some config folders."""
+    groups = [folder / "experiment" for folder in folders]
+    found = {path.relative_to(group) for group in groups for path in group.rglob("*.yaml")}
+    return sorted(path.with_suffix("").as_posix() for path in found)
+
+
+def explain(error: Exception, folders: Collection[Path]) -> str:
+    """Say what is wrong and what is allowed.
+
+    Args:
+        error: What Hydra or OmegaConf raised.
+        folders: The config folders, to list the experiments.
+    """
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.partition("/")
+        known = experiments(folders) if group == "experiment" else [*(error.options or [])]
+        what = f"there is no {group} '{option}'" if option else f"there is no config '{group}'"
+        return f"{what}{_hint(option, known)}; known are {', '.join(known) or 'none'}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}': write key=value, and quote values that hold spaces or commas"
+    cause = error.__cause__ if isinstance(error, ConfigCompositionException) else error
+    if isinstance(cause, OmegaConfBaseException):
+        return _explain_key(cause)
+    if "override must be a string or a list" in str(error):
+        return "a group cannot be set to null: take it away with ~group, such as ~logger"
+    return _without(error, *_NOISE)
+
+
+def refuse_unknown(config: Any, path: str = "") -> None:
+    """Refuse keys that were added with `+` and that nothing reads.
+
+    Raises:
+        UserError: A part of the config holds a key that is not in its schema.
+    """
+    if isinstance(config, list):
+        for index, item in enumerate(config):
+            refuse_unknown(item, f"{path.rstrip('.')}[{index}].")
+    elif is_dataclass(config):
+        known = [field.name for field in fields(config)]
+        for name, value in vars(config).items():
+            if name not in known:
+                raise UserError(_unknown(f"{path}{name}", known))
+            refuse_unknown(value, f"{path}{name}.")
+
+
+def _explain_key(error: OmegaConfBaseException) -> str:
+    key = error.full_key or str(error.key)
+    if not isinstance(error, ConfigAttributeError | ConfigKeyError):
+        return f"{key}: {_without(error, *_NOISE, 'full_key:')}"
+    parent = key.rpartition(".")[0]
+    if is_dataclass(error.object_type):
+        known = [field.name for field in fields(error.object_type)]
+        return _unknown(key, known + ([*GROUPS] if error.object_type is Config else []))
+    if parent and "." not in parent:
+        return (
+            f"unknown key '{key}': no {parent} is chosen; add {parent}=<name>, or an experiment that has one"
+        )
+    return f"unknown key '{key}': add it as +{key}=<value> if it is meant to be new"
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    return f"unknown key '{key}'{_hint(key.rpartition('.')[2], known)}; allowed are {', '.join(known)}"
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _without(error: Exception, *noise: str) -> str:
+    """The message without the lines in which OmegaConf explains itself."""
+    lines = (line.rstrip() for line in str(error).splitlines())
+    return "\n".join(line for line in lines if line and not line.lstrip().startswith(noise))
