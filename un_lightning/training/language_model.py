@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Int64
 from numpy import ndarray
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from un_lightning.config import LanguageModelConfig
@@ -108,7 +109,11 @@ class SmallGPT2(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def save_half(model: nn.Module, folder: Any) -> None:
-    """Write a Hugging Face model as float16 safetensors, leaving the model itself as it is."""
-    state = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
-    model.save_pretrained(folder, state_dict=state, safe_serialization=True)
+def save_half(model: GPT2LMHeadModel, folder: Path) -> None:
+    """Write a model as float16 safetensors, leaving the model itself as it is.
+
+    The unembedding is left out where it is the embedding, as it is in GPT-2.
+    """
+    tied = set(model.all_tied_weights_keys) if model.config.tie_word_embeddings else set()
+    state = {n: value.to(torch.float16) for n, value in model.state_dict().items() if n not in tied}
+    model.save_pretrained(folder, state_dict=state)
