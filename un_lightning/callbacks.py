@@ -1,19 +1,26 @@
 """What happens beside the batches: saving the partial state, stopping in good order, progress."""
 
+import os
 import signal
+import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from tqdm import tqdm
 
 from un_lightning.analyses.base import Analysis
 from un_lightning.data.stream import Stream
-from un_lightning.partial import Partial, load_known, load_partial, save_known, save_partial
+from un_lightning.partial import KNOWN, Partial, load_known, load_partial, save_known, save_partial
+from un_lightning.progress import Meter
 from un_lightning.terminal import say
+
+
+SECONDS_TO_SAVE = 20.0
+"""How long rank 0 waits for the other ranks that it started to save, before it ends them."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -24,7 +31,8 @@ class KeepPartial(Callback):
     """Saves the statistics every few minutes, and at once when a signal asks the run to stop.
 
     A signal only leaves a note; the state is saved between two batches, because in the middle of one some
-    sums have the batch and others do not. A second signal ends the process the usual way.
+    sums have the batch and others do not. Rank 0 passes the signal on to the ranks that Lightning started.
+    A second signal ends rank 0 the usual way, and the others end as soon as they see that it is gone.
     """
 
     def __init__(self, run_dir: Path | None, resume: bool, minutes: float) -> None:
@@ -40,14 +48,18 @@ class KeepPartial(Callback):
         assert self.run_dir is not None
         assert isinstance(pl_module, Analysis)
         self.folder = self.run_dir / "partial"
-        if self.resume:
-            state = load_partial(self.folder, trainer.global_rank, trainer.world_size)
-            known = load_known(self.folder)
+        self.parent = os.getppid()
+        self.first = trainer.is_global_zero
+        launcher: Any = trainer.strategy.launcher
+        self.started: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
+        data = stream_of(trainer)
+        self.text = data.fingerprint()
+        known = load_known(self.folder) if self.resume else None
+        if known is not None:
+            state = load_partial(self.folder, trainer.global_rank, trainer.world_size, self.text)
             pl_module.continue_from(known, state.tensors if state else None)
             if state is not None:
                 pl_module.position, pl_module.counted = state.position, state.counted
-                data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-                assert isinstance(data, Stream)
                 data.start = state.position
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
@@ -61,19 +73,22 @@ class KeepPartial(Callback):
     ) -> None:
         """Before the first batch, keep what all ranks agreed on."""
         assert isinstance(pl_module, Analysis)
-        if trainer.is_global_zero and not (self.folder / "known.safetensors").exists():
+        if trainer.is_global_zero and not (self.folder / KNOWN).exists():
             save_known(self.folder, pl_module.known)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
         """Save if it is time to, or if a signal asked for it."""
         assert isinstance(pl_module, Analysis)
+        if os.getppid() != self.parent and not self.first:
+            raise SystemExit("rank 0 is gone: a resumed run may already be reading these blocks")
         if self.asked is None and time.monotonic() - self.saved < self.seconds:
             return
-        state = Partial(pl_module.position, pl_module.counted, pl_module.state())
+        state = Partial(pl_module.position, pl_module.counted, self.text, pl_module.state())
         save_partial(self.folder, trainer.global_rank, trainer.world_size, state)
         self.saved = time.monotonic()
         if self.asked is not None:
             self._release()
+            self._wait_for_others()
             raise Interrupted(signal.Signals(self.asked).name)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
@@ -91,8 +106,19 @@ class KeepPartial(Callback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.asked = number
+        if not self.first:
+            return  # a signal may come twice, from the terminal and from rank 0
         signal.signal(number, self.handlers.get(number, signal.SIG_DFL))
+        for process in self.started:
+            process.send_signal(number)
         say(f"{signal.Signals(number).name}: saving after this batch")
+
+    def _wait_for_others(self) -> None:
+        """Let the ranks that this one started save; one that waits for this rank never would."""
+        end = time.monotonic() + SECONDS_TO_SAVE
+        for process in self.started:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, end - time.monotonic()))
 
     def _release(self) -> None:
         for number, handler in self.handlers.items():
@@ -104,24 +130,19 @@ class Progress(Callback):
     """Units done (tokens, layers), units per second and time left, on rank 0."""
 
     def __init__(self) -> None:
-        self.bar: tqdm | None = None
+        self.meter: Meter | None = None
         self.units = 0
         self.seconds = 0.0
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the bar; a resumed run begins where it was."""
-        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        assert isinstance(data, Stream)
+        """Show the progress; a resumed run begins where it was."""
+        data = stream_of(trainer)
         assert isinstance(pl_module, Analysis)
         self.begun = time.monotonic()
         self.world = trainer.world_size
         self.size = data.size
-        done = data.done(pl_module.position, self.world)
         if trainer.is_global_zero:
-            self.bar = tqdm(
-                total=data.total, initial=min(done, data.total), desc="Reading", unit=f" {data.unit}",
-                unit_scale=True, dynamic_ncols=True, mininterval=1.0, disable=None,
-            )  # fmt: skip
+            self.meter = Meter("Reading", data.total, data.done(pl_module.position, self.world), data.unit)
 
     def on_validation_batch_end(
         self,
@@ -135,10 +156,17 @@ class Progress(Callback):
         units = self.size(batch) * self.world
         self.units += units
         self.seconds = time.monotonic() - self.begun
-        if self.bar is not None:
-            self.bar.update(min(units, self.bar.total - self.bar.n))
+        if self.meter is not None:
+            self.meter.advance(units)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """Close the bar."""
-        if self.bar is not None:
-            self.bar.close()
+        """Leave the progress as it is."""
+        if self.meter is not None:
+            self.meter.close()
+
+
+def stream_of(trainer: pl.Trainer) -> Stream:
+    """What a trainer walks over."""
+    data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(data, Stream)
+    return data

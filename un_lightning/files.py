@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from un_lightning.errors import UserError
+from un_lightning.errors import CannotWriteError
 
 
 def reason(error: OSError) -> str:
@@ -29,7 +29,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         The path to write to. It ends in `.tmp`, so a library that guesses formats must be told.
 
     Raises:
-        UserError: The file cannot be written (full disk, read-only folder, no such folder).
+        CannotWriteError: The file cannot be written (full disk, read-only folder, no such folder).
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -37,7 +37,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _flush(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {reason(error)}") from error
+        raise CannotWriteError(f"cannot write {path}: {reason(error)}") from error
     finally:
         # After the rename there is nothing left to remove; a folder that vanished has nothing either.
         with suppress(OSError):
@@ -54,7 +54,7 @@ def atomic_write(path: Path, data: bytes | str) -> None:
         data: The content; text is encoded as UTF-8.
 
     Raises:
-        UserError: The file cannot be written.
+        CannotWriteError: The file cannot be written.
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
@@ -64,12 +64,12 @@ def make_folder(path: Path) -> None:
     """Make a folder and those above it; one that exists already is left as it is.
 
     Raises:
-        UserError: The folder cannot be made.
+        CannotWriteError: The folder cannot be made.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {path}: {reason(error)}") from error
+        raise CannotWriteError(f"cannot make the folder {path}: {reason(error)}") from error
 
 
 def _flush(path: Path) -> None:

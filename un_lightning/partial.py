@@ -7,13 +7,13 @@ by themselves, without waiting for each other: sums commute, so they may be at d
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from un_lightning.errors import UserError
+from un_lightning.errors import CannotWriteError, UserError
 from un_lightning.files import atomic_path, atomic_write, make_folder
 
 
@@ -27,6 +27,8 @@ class Partial(NamedTuple):
     """Batches of this rank that are in the tensors."""
     counted: int
     """Counted tokens in them."""
+    text: str
+    """Fingerprint of what was read."""
     tensors: dict[str, Tensor]
 
 
@@ -43,6 +45,7 @@ def save_partial(folder: Path, rank: int, world: int, state: Partial) -> None:
         "file": path.name,
         "position": state.position,
         "counted": state.counted,
+        "text": state.text,
         "world": world,
     }
     atomic_write(folder / f"rank{rank}.json", json.dumps(meta))
@@ -51,24 +54,34 @@ def save_partial(folder: Path, rank: int, world: int, state: Partial) -> None:
             old.unlink(missing_ok=True)
 
 
-def load_partial(folder: Path, rank: int, world: int) -> Partial | None:
+def load_partial(folder: Path, rank: int, world: int, text: str) -> Partial | None:
     """The saved state of a rank; None if it saved nothing yet.
 
+    Args:
+        folder: Where the run keeps its state.
+        rank: The rank.
+        world: Ranks of the run that goes on.
+        text: Fingerprint of what that run reads.
+
     Raises:
-        UserError: It was saved by another number of ranks, or is damaged.
+        UserError: It was saved by another number of ranks or over other text, or is damaged.
     """
-    meta = folder / f"rank{rank}.json"
-    for other in folder.glob("rank*.json"):
-        saved_by = json.loads(other.read_text())["world"]
-        if saved_by != world:
+    metas = {path.stem: _read_meta(path) for path in folder.glob("rank*.json")}
+    for meta in metas.values():
+        if meta["world"] != world:
             raise UserError(
-                f"{folder.parent} was begun by {saved_by} processes and cannot go on with {world}: "
+                f"{folder.parent} was begun by {meta['world']} processes and cannot go on with {world}: "
                 "use as many devices and nodes as before, or start anew with resume=never"
             )
-    if not meta.exists():
+        if meta["text"] != text:
+            raise UserError(
+                f"{folder.parent} was begun on other text: the data has changed since, so start anew with "
+                "resume=never"
+            )
+    if f"rank{rank}" not in metas:
         return None
-    values = json.loads(meta.read_text())
-    return Partial(values["position"], values["counted"], load_tensors(folder / values["file"]))
+    own = metas[f"rank{rank}"]
+    return Partial(own["position"], own["counted"], own["text"], load_tensors(folder / own["file"]))
 
 
 def save_known(folder: Path, known: dict[str, Tensor]) -> None:
@@ -94,9 +107,17 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"cannot read {path}: {error}; start anew with resume=never") from error
 
 
+def _read_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_text())
+        return {name: meta[name] for name in ("file", "position", "counted", "text", "world")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged; start anew with resume=never") from error
+
+
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
     try:
         with atomic_path(path) as temporary:
             save_file(tensors, temporary)
     except SafetensorError as error:  # how safetensors says that the disk is full
-        raise UserError(f"cannot write {path}: {error}") from error
+        raise CannotWriteError(f"cannot write {path}: {error}") from error

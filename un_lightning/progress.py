@@ -1,4 +1,4 @@
-"""How far a pass over tokens is: a bar for who watches, a line now and then where the output is kept."""
+"""How far a pass is: a bar for who watches, a line now and then where the output is kept."""
 
 import sys
 import time
@@ -12,28 +12,29 @@ EVERY = 30.0
 """Seconds between two lines where the standard error is no terminal."""
 
 
-class TokenProgress:
-    """Tokens done, tokens per second and time left."""
+class Meter:
+    """Units done, units per second and time left."""
 
-    def __init__(self, what: str, total: int, done: int = 0) -> None:
+    def __init__(self, what: str, total: int, done: int = 0, unit: str = "tokens") -> None:
         """Begin to show progress.
 
         Args:
             what: What is going on, as in "Reading".
-            total: Tokens in the end.
-            done: Tokens that an earlier run had behind it.
+            total: Units in the end.
+            done: Units that an earlier run had behind it.
+            unit: What is counted.
         """
-        self.what, self.total = what, total
+        self.what, self.total, self.unit = what, total, unit
         self.first = self.done = min(done, total)
         self.begun = self.said = time.monotonic()
         self.bar = tqdm(
-            total=total, initial=self.done, desc=what, unit=" tokens", unit_scale=True, dynamic_ncols=True,
+            total=total, initial=self.done, desc=what, unit=f" {unit}", unit_scale=True, dynamic_ncols=True,
             mininterval=1.0, file=sys.stderr,
         ) if sys.stderr.isatty() else None  # fmt: skip
 
-    def advance(self, tokens: int) -> None:
-        """Count some more tokens; never shows more than all of them."""
-        before, self.done = self.done, min(self.done + tokens, self.total)
+    def advance(self, units: int) -> None:
+        """Count some more; never shows more than all."""
+        before, self.done = self.done, min(self.done + units, self.total)
         if self.bar is not None:
             self.bar.update(self.done - before)
         elif time.monotonic() - self.said >= EVERY:
@@ -44,10 +45,11 @@ class TokenProgress:
         """The state in one line."""
         seconds = time.monotonic() - self.begun
         rate = (self.done - self.first) / seconds if seconds else 0.0
-        share = f"{self.what}: {_short(self.done)} of {_short(self.total)} tokens ({self.done / self.total:.0%})"
+        part = f"{self.done / self.total:.0%}" if self.total else "all"
+        line = f"{self.what}: {_short(self.done)} of {_short(self.total)} {self.unit} ({part})"
         if not rate:
-            return share
-        return f"{share}, {_short(rate)} tokens/s, {duration((self.total - self.done) / rate)} left"
+            return line
+        return f"{line}, {_short(rate)} {self.unit}/s, {duration((self.total - self.done) / rate)} left"
 
     def close(self) -> None:
         """Leave the bar as it is and end its line."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 ANALYSES = {
+    "activations": "un_lightning.analyses.activations:ActivationsAnalysis",
     "correlation": "un_lightning.analyses.correlation:CorrelationAnalysis",
     "weights": "un_lightning.analyses.weights:WeightsAnalysis",
 }

@@ -29,6 +29,7 @@ class Analysis(pl.LightningModule):
         statistics: Everything that is added up, by name; filled by `begin`.
         position: Batches of this rank that are in the statistics.
         counted: Counted tokens in them; over all ranks once the pass is over.
+        batches: Batches that this rank reads in all.
         subsets: Labels of the text that is read, where text is read.
         results: What was found, on rank 0, once the pass is over.
     """
@@ -45,6 +46,7 @@ class Analysis(pl.LightningModule):
         self.statistics: dict[str, Statistic] = {}
         self.position = 0
         self.counted = 0
+        self.batches = 0
         self.subsets: list[str] = []
         self.results: Results | None = None
         self._saved: dict[str, Tensor] | None = None
@@ -73,6 +75,9 @@ class Analysis(pl.LightningModule):
     def report(self) -> Results:
         """Tables, figures and scalars from the statistics of all ranks; called on rank 0."""
 
+    def after_batch(self) -> None:
+        """What is due when a batch is in the sums and counted; nothing, for most analyses."""
+
     def state(self) -> dict[str, Tensor]:
         """The tensors of every statistic, as they are saved."""
         return dict(named_tensors(self.statistics))
@@ -88,6 +93,7 @@ class Analysis(pl.LightningModule):
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         assert isinstance(data, Stream)
         self.subsets = data.facts().get("subsets", [])
+        self.batches = self.position + int(self.trainer.num_val_batches[0])
         known = self._known
         if self.trainer.is_global_zero and known is None:
             pilot = self.transfer_batch_to_device(data.pilot(self.pilot_blocks), self.device, 0)
@@ -115,6 +121,7 @@ class Analysis(pl.LightningModule):
         self.add(batch)
         self.position += 1
         self.counted += batch.count
+        self.after_batch()
 
     def on_validation_epoch_end(self) -> None:
         """Add up over ranks and, on rank 0, report."""

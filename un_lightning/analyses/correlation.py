@@ -13,11 +13,14 @@ from torch import Tensor
 
 from un_lightning.analyses.base import Analysis
 from un_lightning.analyses.correlation_report import correlation_results
-from un_lightning.analyses.pair_correlation import MemberSums
+from un_lightning.analyses.extra_sums import ExtraSums
+from un_lightning.analyses.intervals import Intervals
+from un_lightning.analyses.member_sums import MemberSums
 from un_lightning.config import CorrelationConfig, Gemm
 from un_lightning.data.loader import Batch
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
+from un_lightning.models.frozen import Sink
 from un_lightning.results import Results
 from un_lightning.stats.buffer import ActivationBuffer
 from un_lightning.stats.cross_product import CrossProduct, LayerGrams
@@ -55,7 +58,9 @@ class CorrelationAnalysis(Analysis):
         self.matrices: dict[str, ActivationBuffer] = {}
         self.sums = {name: UnitSums(units.count, self.device) for name, units in self.units.items()}
         self.grams = {
-            name: LayerGrams(units.widths, self.device, self.wide) for name, units in self.units.items()
+            name: LayerGrams(units.widths, self.device, self.wide)
+            for name, units in self.units.items()
+            if self.settings.layer_grams
         }
         self.products = {
             (left, right): CrossProduct(
@@ -63,10 +68,16 @@ class CorrelationAnalysis(Analysis):
             )
             for left, right in self.pairs
         }
+        self.extra = ExtraSums(
+            self.settings, self.units, self.pairs, self.shifts, self.device, self.wide, self.seed
+        )
+        self.intervals = self._intervals() if self.settings.jackknife else None
         self.statistics = {
             **{f"sums-{name}": statistic for name, statistic in self.sums.items()},
             **{f"grams-{name}": statistic for name, statistic in self.grams.items()},
             **{f"product-{left}-{right}": s for (left, right), s in self.products.items()},
+            **self.extra.statistics,
+            **(self.intervals.statistics() if self.intervals else {}),
         }
 
     def add(self, batch: Batch) -> None:
@@ -77,12 +88,22 @@ class CorrelationAnalysis(Analysis):
                 self.matrices[name] = ActivationBuffer(
                     batch.tokens.numel(), units.widths, self.shifts[name], self.gemm_dtype
                 )
-            values[name] = self._capture(self.matrices[name], name, batch)
+            buffer = self.matrices[name]
+            sink = self.extra.watch(name, batch, self.gemm_dtype, buffer.sink)
+            values[name] = self._capture(buffer, name, batch, sink)
             self.sums[name].add(values[name])
-            for layer, columns in enumerate(units.layer_slices()):
+            for layer, columns in enumerate(units.layer_slices() if name in self.grams else []):
                 self.grams[name].add(layer, values[name][:, columns])
         for (left, right), product in self.products.items():
             product.add(values[left], values[right])
+        self.extra.add(values, batch)
+
+    def after_batch(self) -> None:
+        """Read out the sums for the intervals at the end of a group of batches."""
+        if self.intervals is not None:
+            self.intervals.after_batch(
+                self.position, self.batches, self.counted, self.shifts, self.settings.tile
+            )
 
     def report(self) -> Results:
         """Correlations, baselines and excess, reduced tile by tile."""
@@ -90,13 +111,30 @@ class CorrelationAnalysis(Analysis):
             name: MemberSums(
                 units,
                 self.sums[name].moments(self.counted, self.shifts[name]),
-                [self.grams[name].gram(layer) for layer in range(len(units.widths))],
+                [self.grams[name].gram(i) for i in range(len(units.widths)) if name in self.grams],
             )
             for name, units in self.units.items()
         }
         products = {pair: statistic.tensors["product"] for pair, statistic in self.products.items()}
         return correlation_results(
-            self.settings, self.family.reference, members, products, self.counted, self.seed
+            self.settings,
+            self.family.reference,
+            members,
+            products,
+            self.counted,
+            self.seed,
+            self.extra,
+            self.intervals,
+        )
+
+    def _intervals(self) -> Intervals:
+        return Intervals(
+            self.sums,
+            self.products,
+            self.settings.jackknife,
+            self.settings.candidates,
+            self.global_rank,
+            self.trainer.world_size,
         )
 
     @property
@@ -111,6 +149,8 @@ class CorrelationAnalysis(Analysis):
             torch.backends.cuda.matmul.allow_tf32 = True
         return torch.bfloat16 if self.settings.gemm is Gemm.bfloat16 else self.wide
 
-    def _capture(self, buffer: ActivationBuffer, name: str, batch: Batch) -> Float[Tensor, "tokens units"]:
-        self.family.models[name].run(batch.tokens, {self.settings.site: buffer.sink})
+    def _capture(
+        self, buffer: ActivationBuffer, name: str, batch: Batch, sink: Sink | None = None
+    ) -> Float[Tensor, "tokens units"]:
+        self.family.models[name].run(batch.tokens, {self.settings.site: sink or buffer.sink})
         return buffer.finish(batch.skipped)

@@ -5,7 +5,11 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from un_lightning.analyses.pair_correlation import MemberSums, View, pair_views
+from un_lightning.analyses.extra_sums import ExtraSums
+from un_lightning.analyses.intervals import Intervals
+from un_lightning.analyses.measure_report import FamilyMeasures
+from un_lightning.analyses.member_sums import MemberSums
+from un_lightning.analyses.pair_correlation import View, pair_views
 from un_lightning.config import CorrelationConfig
 from un_lightning.figures import correlation as figures
 from un_lightning.models.units import Units
@@ -19,6 +23,8 @@ def correlation_results(
     products: dict[tuple[str, str], Float[Tensor, "left right"]],
     count: int,
     seed: int,
+    extra: ExtraSums,
+    intervals: Intervals | None = None,
 ) -> Results:
     """Everything that is known about the family once the pass is over.
 
@@ -28,17 +34,26 @@ def correlation_results(
         members: Moments and within-layer sums of each model.
         products: Sum of products of each pair.
         count: Counted tokens.
-        seed: Seed of the rotations.
+        seed: Seed of the baseline.
+        extra: Sums that only some baselines and measures need.
+        intervals: Readings during the pass, for error columns.
     """
     views: dict[str, dict[str, View]] = {name: {} for name in members}
+    measures = FamilyMeasures(config)
     for (left, right), product in products.items():
         views[left][right], views[right][left] = pair_views(
-            members[left], members[right], product, count, config, seed
+            members[left], members[right], product, count, config, seed, extra.products((left, right))
         )
-    neurons = pd.concat(
-        [neuron_table(members[name], views[name], config.threshold) for name in members if views[name]],
-        ignore_index=True,
-    )
+        sums = extra.pair_sums((left, right), members, product, count)
+        measures.add((left, right), sums, (views[left][right].summary, views[right][left].summary))
+    tables = []
+    for name in members:
+        table = neuron_table(members[name], views[name], config.threshold)
+        if intervals is not None:
+            best = {other: view.summary.best_index[:, 0] for other, view in views[name].items()}
+            table = table.join(intervals.columns(name, best, table, config.confidence))
+        tables.append(measures.join(table, members[name]))
+    neurons = pd.concat(tables, ignore_index=True)
     matches = pd.concat([_matches(members, name, views[name]) for name in members], ignore_index=True)
     summaries = pd.concat([_summaries(members, name, views[name]) for name in members], ignore_index=True)
     layer_match = layer_match_table(matches, {name: len(m.units.widths) for name, m in members.items()})
@@ -186,6 +201,14 @@ def _scalars(
         "others": others,
         "counted_tokens": count,
     }
+    if "excess_low" in own:
+        scalars["universal/low"] = int((own["excess_low"] > config.threshold).sum())
+        scalars["universal/high"] = int(
+            (own["universal"] & ~own["followed"] | (own["excess_high"] > config.threshold)).sum()
+        )
+        scalars["neurons/not_followed"] = int((own["valid"] & ~own["followed"]).sum())
+        scalars["split_corr/mean"] = float(own["split_corr"].mean())
+        scalars["confidence"] = config.confidence
     for name, table in neurons.groupby("model"):
         scalars[f"universal/percent/{name}"] = float(100 * table["universal"].mean())
     return scalars

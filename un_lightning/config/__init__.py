@@ -10,17 +10,20 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from un_lightning.config.activations import ActivationsConfig
 from un_lightning.config.analysis import AnalysisConfig
 from un_lightning.config.checks import require
-from un_lightning.config.correlation import Baseline, CorrelationConfig, Gemm, Pairs
+from un_lightning.config.correlation import Baseline, CorrelationConfig, Gemm, MeasureName, Pairs
 from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
 from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
 from un_lightning.config.models import MemberConfig, ModelsConfig, ModelSource, Site
+from un_lightning.config.properties import PropertiesConfig, PublishedConfig
 from un_lightning.config.training import LanguageModelConfig, TokenizerConfig, TrainingConfig
-from un_lightning.config.weights import Members, Vocabulary, Weights, WeightsConfig
+from un_lightning.config.weights import Vocabulary, Weights, WeightsConfig
 
 
 __all__ = [
+    "ActivationsConfig",
     "AnalysisConfig",
     "Baseline",
     "Config",
@@ -32,14 +35,16 @@ __all__ = [
     "LanguageModelConfig",
     "LoggerConfig",
     "LoggerKind",
+    "MeasureName",
     "MemberConfig",
-    "Members",
     "ModelSource",
     "ModelsConfig",
     "Pairs",
     "Part",
     "Site",
     "Strategy",
+    "PropertiesConfig",
+    "PublishedConfig",
     "TokenizerConfig",
     "TrainerConfig",
     "TrainingConfig",
@@ -80,7 +85,13 @@ SCHEMAS: dict[str, dict[str, type]] = {
     "data": {"text": DataConfig},
     "trainer": {"lightning": TrainerConfig},
     "logger": {"record": LoggerConfig},
-    "analysis": {"correlation": CorrelationConfig, "weights": WeightsConfig},
+    "analysis": {
+        "activations": ActivationsConfig,
+        "correlation": CorrelationConfig,
+        "properties": PropertiesConfig,
+        "published": PublishedConfig,
+        "weights": WeightsConfig,
+    },
     "training": {"language_model": LanguageModelConfig, "tokenizer": TokenizerConfig},
 }
 

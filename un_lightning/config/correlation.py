@@ -1,6 +1,6 @@
 """Settings of the correlation analysis."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from un_lightning.config.analysis import AnalysisConfig
@@ -16,10 +16,40 @@ class Pairs(StrEnum):
 
 
 class Baseline(StrEnum):
-    """Random matrices of the rotation baseline: Haar orthogonal, or Gaussian with rows of length one."""
+    """What a largest correlation is compared with (docs/measures.md).
+
+    Three random matrices that mix the units of each layer of the other model, after the pass and at no cost in
+    it: Haar orthogonal, Gaussian with rows of length one, and Haar orthogonal on z-scored units.
+    `permutation` gives each token the other model's activations at another token of its block: one more
+    matrix product and accumulator for every pair and draw. `noise` draws from the distribution of the largest
+    correlation with independent noise, at no cost.
+    """
 
     rotation = "rotation"
     gaussian_rows = "gaussian_rows"
+    rotation_z = "rotation_z"
+    permutation = "permutation"
+    noise = "noise"
+
+    @property
+    def is_rotation(self) -> bool:
+        """Whether it comes from a random matrix and the products within each layer."""
+        return self in (Baseline.rotation, Baseline.gaussian_rows, Baseline.rotation_z)
+
+
+class MeasureName(StrEnum):
+    """Measures of similarity besides the correlation (docs/measures.md).
+
+    `mutual` is free and `cka` nearly so; `cosine`, `linreg` and `matching` take time after the pass only;
+    `jaccard` takes one more matrix product and accumulator for every pair.
+    """
+
+    cosine = "cosine"
+    jaccard = "jaccard"
+    cka = "cka"
+    linreg = "linreg"
+    mutual = "mutual"
+    matching = "matching"
 
 
 class Gemm(StrEnum):
@@ -42,7 +72,19 @@ class CorrelationConfig(AnalysisConfig):
     """Excess correlation above which a unit is universal."""
     baseline: Baseline = Baseline.rotation
     draws: int = 3
-    """Random matrices a layer; their spread is the baseline's standard error."""
+    """Draws of the baseline; their spread is its standard error."""
+    measures: list[MeasureName] = field(default_factory=lambda: [MeasureName.mutual, MeasureName.cka])
+    """Measures to report besides the correlation."""
+    active_above: float = 0.0
+    """Activation above which a unit is active, for `jaccard`."""
+    ridge: float = 1e-4
+    """Ridge of `linreg`, as a share of the mean variance of the predicting units."""
+    full_gram: bool = False
+    """Let `linreg` also predict from all layers together: one more accumulator of all pairs of units, and
+    0.6 of a pair's matrix product, for every model."""
+    matching_size: int = 4096
+    """Widest layer whose units `matching` assigns exactly (about one second a block of 3,072, on the CPU);
+    wider ones are matched greedily."""
     top_k: int = 10
     """Best and worst partners kept a unit (the reference scripts keep 50)."""
     bins: int = 100
@@ -50,9 +92,31 @@ class CorrelationConfig(AnalysisConfig):
     gemm: Gemm = Gemm.auto
     tile: int = 4096
     """Rows of the correlation matrix that are reduced at a time."""
+    candidates: int = 8
+    """Partners of each unit that are followed through the pass."""
+    confidence: float = 0.95
+    """Of intervals and certificates."""
+    jackknife: int = 20
+    """Groups of batches on each rank, whose differences give the intervals; 0 makes none."""
     pilot: int = 4
     """Blocks whose mean activation is subtracted from all others, for precision."""
 
     def __post_init__(self) -> None:
-        at_least("analysis", self, draws=1, top_k=1, bins=1, tile=1, pilot=1)
+        at_least("analysis", self, draws=1, top_k=1, bins=1, tile=1, pilot=1, candidates=1, jackknife=0)
+        require(0 < self.confidence < 1, f"analysis.confidence is {self.confidence}, outside (0, 1)")
         require(-2 <= self.threshold <= 2, f"analysis.threshold is {self.threshold}, outside [-2, 2]")
+        at_least("analysis", self, matching_size=0)
+        require(self.ridge > 0, f"analysis.ridge is {self.ridge}, but must be above 0")
+        require(
+            len(set(self.measures)) == len(self.measures),
+            f"analysis.measures names a measure twice: {', '.join(self.measures)}",
+        )
+        require(
+            not self.full_gram or MeasureName.linreg in self.measures,
+            "analysis.full_gram is for linreg alone: add linreg to analysis.measures or leave it out",
+        )
+
+    @property
+    def layer_grams(self) -> bool:
+        """Whether anything reads the products within each layer."""
+        return self.baseline.is_rotation or not {MeasureName.cka, MeasureName.linreg}.isdisjoint(self.measures)

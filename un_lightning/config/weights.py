@@ -14,13 +14,6 @@ class Weights(StrEnum):
     raw = "raw"
 
 
-class Members(StrEnum):
-    """Which models of the family are looked at."""
-
-    reference = "reference"
-    all = "all"
-
-
 class Vocabulary(StrEnum):
     """Which tokens count: `tokenizer` leaves out padding rows of the embedding, `model` takes every row."""
 
@@ -34,7 +27,8 @@ class WeightsConfig(AnalysisConfig):
 
     kind: str = "weights"
     weights: Weights = Weights.processed
-    members: Members = Members.reference
+    model: str | None = None
+    """Member of the family; null is its reference."""
     vocabulary: Vocabulary = Vocabulary.tokenizer
     """The published tables take every row, which for Pythia includes 27 that no token uses."""
     token_frequency: bool = False
@@ -50,7 +44,7 @@ class WeightsConfig(AnalysisConfig):
     bins: int = 100
     """Bins of each histogram of cosines over [-1, 1]."""
     tile: int = 2048
-    """Columns of a matrix of cosines that exist at a time, and rows, too."""
+    """Tokens or neurons whose cosines with a layer's neurons exist at a time."""
 
     def __post_init__(self) -> None:
         at_least("analysis", self, top_tokens=1, top_neurons=1, bins=1, tile=1)

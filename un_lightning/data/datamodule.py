@@ -11,6 +11,7 @@ from un_lightning.data.prepare import blocks_needed, prepare_store, special_ids
 from un_lightning.data.store import Store
 from un_lightning.data.stream import Stream, loader
 from un_lightning.errors import UserError
+from un_lightning.models.tokenizers import tokenizer_fingerprint
 
 
 def excluded_ids(policy: Exclude, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
@@ -67,6 +68,24 @@ class TokenBlocks(Stream):
                 f"in blocks of {context}: set data.tokens={held} or less"
             )
         self.order = reading_order(self.store.blocks, needed, self.config.seed)
+        if self.config.source is DataSource.store and first:
+            self._check_tokenizer()
+
+    def _check_tokenizer(self) -> None:
+        """Refuse a store of somebody else's tokens: its ids would be other text, or none at all."""
+        made_with = self.store.manifest.get("tokenizer")
+        if made_with is not None and made_with != tokenizer_fingerprint(self.tokenizer):
+            raise UserError(
+                f"the store {self.store.folder} was made with another tokenizer than that of the models: "
+                "make one for these models with experiments/prepare.py"
+            )
+        known = max(self.tokenizer.get_vocab().values())
+        highest = self.store.highest(self.order)
+        if highest > known:
+            raise UserError(
+                f"the store {self.store.folder} holds token {highest}, but the tokenizer ends at {known}: "
+                "use a store that was made with the tokenizer of the models"
+            )
 
     @property
     def tokens(self) -> int:
@@ -86,6 +105,10 @@ class TokenBlocks(Stream):
         """Tokens in the first `position` batches of each rank, were all of them full."""
         return position * self.config.batch_size * self.config.context * world
 
+    def fingerprint(self) -> str:
+        """That of the store, whose text may have changed since a run began."""
+        return self.store.fingerprint
+
     def facts(self) -> dict[str, Any]:
         """Tokens read, subsets of the store, and which tokens no statistic counts."""
         return {
@@ -102,9 +125,10 @@ class TokenBlocks(Stream):
         return BlockBatches(self.store, own, self.config.batch_size, self.excluded, eos, start)
 
     def pilot(self, blocks: int) -> Batch:
-        """The first few blocks of the whole order as one batch, the same on every rank."""
+        """A few blocks from all over the order as one batch, the same on every rank."""
         _, eos = special_ids(self.tokenizer)
-        return BlockBatches(self.store, self.order[:blocks], blocks, self.excluded, eos)[0]
+        chosen = self.order[:: max(1, len(self.order) // blocks)][:blocks]
+        return BlockBatches(self.store, chosen, blocks, self.excluded, eos)[0]
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of this rank from `start` on, for `Trainer.validate`."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
 from un_lightning.config import DataConfig
 from un_lightning.data.documents import Document, belongs
 from un_lightning.errors import UserError
+from un_lightning.files import reason
 
 
 ENDINGS = (".jsonl", ".jsonl.zst", ".parquet", ".txt")
@@ -27,7 +27,7 @@ class Files:
     """Documents of every matching file, in the order of the paths.
 
     A record that is no JSON, or has no text, is counted in `problems` and skipped. A file that cannot be
-    read at all ends the reading with a `UserError` that names it.
+    read, or that was cut off, ends the reading with a `UserError` that names it.
     """
 
     def __init__(self, config: DataConfig) -> None:
@@ -37,7 +37,10 @@ class Files:
 
     def fingerprint(self) -> dict[str, object]:
         """Names, sizes and times of the files, and the columns that are read."""
-        files = [(str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns) for p in self.paths]
+        try:
+            files = [(str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns) for p in self.paths]
+        except OSError as error:
+            raise UserError(f"cannot read {error.filename}: {reason(error)}") from error
         return {
             "kind": "files",
             "files": files,
@@ -54,7 +57,7 @@ class Files:
                     document = to_document(record, f"{path.name}#{index}", self.config, self.problems)
                     if document is not None:
                         yield document
-            except (OSError, zstandard.ZstdError, pa.ArrowException, UnicodeDecodeError) as error:
+            except (OSError, pa.ArrowException) as error:
                 raise UserError(f"cannot read {path}: {error}") from error
 
     def _records(self, path: Path) -> Iterator[dict[str, Any] | None]:
@@ -62,15 +65,19 @@ class Files:
             columns = [self.config.text_column, self.config.subset_column]
             roots = [c.split(".")[0] for c in columns if c is not None]
             with pq.ParquetFile(path) as table:
-                known = [c for c in roots if c in table.schema_arrow.names]
+                names = table.schema_arrow.names
+                if roots[0] not in names:
+                    raise UserError(
+                        f"{path} has no column '{roots[0]}', only {', '.join(names)}: set data.text_column"
+                    )
+                known = [c for c in roots if c in names]
                 for batch in table.iter_batches(batch_size=256, columns=known):
                     yield from batch.to_pylist()
         elif path.name.endswith(".txt"):
-            yield {self.config.text_column: path.read_text(encoding="utf-8", errors="replace")}
+            yield {self.config.text_column: path.read_text(encoding="utf-8-sig", errors="replace")}
         else:
             with _lines(path) as lines:
-                for line in lines:
-                    yield _parse(line)
+                yield from (_parse(line) for line in lines if not line.isspace())
 
 
 def to_document(
@@ -87,13 +94,13 @@ def to_document(
     if not belongs(name, config.part):
         return None
     subset = _reach(record, config.subset_column) if config.subset_column else None
-    return Document(name, text, str(subset) if subset is not None else MISSING_SUBSET)
+    return Document(name, _clean(text), MISSING_SUBSET if subset is None else _clean(str(subset)))
 
 
 def _expand(pattern: str) -> list[Path]:
     path = Path(pattern).expanduser()
     if path.is_dir():
-        found = [p for p in path.rglob("*") if p.name.endswith(ENDINGS)]
+        found = [p for p in path.rglob("*") if p.name.endswith(ENDINGS) and not p.is_dir()]
     elif path.is_file():
         found = [path]
     else:
@@ -109,18 +116,23 @@ def _expand(pattern: str) -> list[Path]:
 
 
 def _lines(path: Path) -> io.TextIOBase:
-    if path.name.endswith(".zst"):
-        stream = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-        return io.TextIOWrapper(io.BufferedReader(stream, 1 << 20), encoding="utf-8", errors="replace")
-    return path.open(encoding="utf-8", errors="replace")
+    # Arrow's reader notices where a compressed file was cut off; that of zstandard takes it for the end.
+    compression = "zstd" if path.name.endswith(".zst") else None
+    stream: Any = pa.input_stream(str(path), compression=compression)
+    return io.TextIOWrapper(io.BufferedReader(stream, 1 << 20), encoding="utf-8-sig", errors="replace")
 
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _clean(text: str) -> str:
+    """The text with question marks for half characters, which JSON can hold and no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _reach(record: Any, column: str) -> Any:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from un_lightning.config import DataConfig
 from un_lightning.data.documents import Document
@@ -29,6 +30,13 @@ class Hub:
 
     def __iter__(self) -> Iterator[Document]:
         """Yield the documents of this part; fails with a `UserError` where the hub cannot be reached."""
+        c = self.config
+        for index, record in enumerate(self._records()):
+            document = to_document(record, f"{c.path}/{c.split}#{index}", c, self.problems)
+            if document is not None:
+                yield document
+
+    def _records(self) -> Iterator[dict[str, Any]]:
         from datasets import load_dataset
 
         c = self.config
@@ -36,12 +44,10 @@ class Hub:
             stream = load_dataset(
                 str(c.path), c.subset_name, split=c.split, revision=c.revision, streaming=True
             )
-            for index, record in enumerate(stream):
-                document = to_document(dict(record), f"{c.path}/{c.split}#{index}", c, self.problems)
-                if document is not None:
-                    yield document
-        except (OSError, ValueError) as error:  # the hub's own errors derive from these
+            yield from (dict(record) for record in stream)
+        except Exception as error:  # of the hub, of httpx, aiohttp, fsspec, Arrow: they share no base
+            message = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
-                f"cannot stream data.path={c.path} (split {c.split}): {error}\n"
+                f"cannot stream data.path={c.path} (split {c.split}): {message[:300]}\n"
                 "Check the name and the network, or use data=files with a local copy."
             ) from error

@@ -1,7 +1,7 @@
-"""The layers of some models as a stream, for analyses of weights: ranks share layers instead of text."""
+"""The layers of a model as a stream, for analyses of weights: ranks share layers instead of text."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -12,27 +12,28 @@ from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.stream import Stream, loader
 
 
-class Layer(NamedTuple):
-    """One layer of one model, by their indices."""
+@dataclass(slots=True)
+class Layer:
+    """One layer, by its index."""
 
-    model: int
     layer: int
     count: int = 1
 
 
 class Layers(Stream):
-    """Every layer of every model once, model after model.
-
-    Args:
-        depths: Layers of each model.
-        tokens: Text whose token frequencies the analysis asks for; None where it needs none.
-    """
+    """Every layer once."""
 
     unit = "layers"
 
-    def __init__(self, depths: Sequence[int], tokens: TokenBlocks | None = None) -> None:
+    def __init__(self, depth: int, tokens: TokenBlocks | None = None) -> None:
+        """Line the layers up.
+
+        Args:
+            depth: Layers of the model.
+            tokens: Text whose token frequencies the analysis asks for; None where it needs none.
+        """
         super().__init__()
-        self.order = [Layer(model, layer) for model, depth in enumerate(depths) for layer in range(depth)]
+        self.order = [Layer(layer) for layer in range(depth)]
         self.tokens = tokens
 
     def prepare_data(self) -> None:
@@ -47,7 +48,7 @@ class Layers(Stream):
 
     @property
     def total(self) -> int:
-        """Layers of all models."""
+        """Layers of the model."""
         return len(self.order)
 
     def size(self, batch: Layer | None) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from un_lightning.config import Part
 from un_lightning.data.documents import Document, belongs, stable_hash
@@ -85,10 +86,10 @@ class LocalText:
         for name, read in entries:
             try:
                 text = read().strip()
-            except (OSError, SyntaxError, ValueError):
+                key = stable_hash(text)
+            except (OSError, SyntaxError, ValueError, RecursionError):
                 self.problems["unreadable"] += 1
                 continue
-            key = stable_hash(text)
             if len(text) <= self.minimum or key in seen:
                 self.problems["short" if key not in seen else "duplicate"] += 1
                 continue
@@ -136,7 +137,11 @@ def _module_docstrings(path: Path) -> Opener:
 
 def _readmes() -> dict[str, Opener]:
     def read(distribution: metadata.Distribution) -> Opener:
-        return lambda: str(distribution.metadata.get_payload() or "")
+        def description() -> str:
+            message: Any = distribution.metadata  # an email, and its body is the README
+            return str(message.get_payload() or "")
+
+        return description
 
     return {f"readmes/{d.metadata['Name']}": read(d) for d in metadata.distributions() if d.metadata["Name"]}
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from un_lightning.config import DataConfig, DataSource
@@ -18,9 +17,10 @@ from un_lightning.data.blocks import Packer
 from un_lightning.data.documents import Document, Source
 from un_lightning.data.sources import open_source
 from un_lightning.data.writer import MANIFEST, StoreWriter
-from un_lightning.errors import UserError
+from un_lightning.errors import CannotWriteError, UserError
 from un_lightning.models.quiet import quiet_transformers
 from un_lightning.models.tokenizers import tokenizer_fingerprint
+from un_lightning.progress import Meter
 from un_lightning.runs import lock
 
 
@@ -44,6 +44,7 @@ def prepare_store(config: DataConfig, tokenizer: PreTrainedTokenizerBase) -> Pat
     """
     if config.source is DataSource.store:
         return Path(str(config.path)).expanduser()
+    special_ids(tokenizer)
     source = open_source(config)
     identity = {
         "source": source.fingerprint(),
@@ -53,17 +54,19 @@ def prepare_store(config: DataConfig, tokenizer: PreTrainedTokenizerBase) -> Pat
     }
     key = xxhash.xxh3_64_hexdigest(json.dumps(identity, sort_keys=True).encode())
     final = _store_root(config) / f"{config.source}-{config.part}-{key}"
-    if (final / MANIFEST).exists():
+    if final.exists():  # a store gets its name when it is whole
+        if not (final / MANIFEST).exists():
+            raise UserError(f"{final} is no store, for {MANIFEST} is missing: delete the folder to remake it")
         return final
     partial = final.with_suffix(".partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
         with lock(partial, wait=True):
-            if not (final / MANIFEST).exists():
+            if not final.exists():
                 _write(config, tokenizer, source, partial, final, identity)
-    except OSError as error:
+    except (OSError, CannotWriteError) as error:
         raise UserError(
-            f"cannot write the token store {partial}: {error}\n"
+            f"the token store {partial} cannot be written: {error}\n"
             "Free some space or choose another folder with data.store=<folder>; "
             "the finished shards are kept and the next run goes on from them."
         ) from error
@@ -100,20 +103,20 @@ def _write(
     bos, eos = special_ids(tokenizer)
     writer = StoreWriter(partial, Packer(config.context, bos, eos))
     done = writer.resume()
-    documents = islice(iter(source), done, None)
-    with tqdm(
-        total=needed * config.context, initial=writer.blocks * config.context, desc="Preparing tokens",
-        unit=" tokens", unit_scale=True, disable=None,
-    ) as bar:  # fmt: skip
-        for ids, subset in _tokenised(documents, tokenizer):
-            writer.add(ids, subset)
-            bar.update(writer.blocks * config.context - bar.n)
-            if writer.blocks >= needed:
-                break
+    documents = islice(iter(source), done, None) if writer.blocks < needed else iter(())
+    meter = Meter("Preparing", needed * config.context, writer.blocks * config.context)
+    for ids, subset in _tokenised(documents, tokenizer):
+        before = writer.blocks
+        writer.add(ids, subset)
+        meter.advance((writer.blocks - before) * config.context)
+        if writer.blocks >= needed:
+            break
+    meter.close()
     if writer.blocks == 0:
         raise UserError(
             f"data.source={config.source} gave no block of {config.context} tokens "
-            f"from {writer.documents} documents ({dict(source.problems) or 'none was skipped'})"
+            f"from {writer.documents} documents ({_skipped(source)}): check data.path, data.text_column, "
+            "data.min_characters and data.part"
         )
     manifest = identity | {
         "config": {k: str(v) for k, v in dataclasses.asdict(config).items()},
@@ -135,6 +138,10 @@ def _tokenised(
             )["input_ids"]
         for document, row in zip(group, ids, strict=True):
             yield row, document.subset
+
+
+def _skipped(source: Source) -> str:
+    return ", ".join(f"{count} {what}" for what, count in source.problems.items()) or "none was skipped"
 
 
 def _grouped(documents: Iterator[Document]) -> Iterator[tuple[Document, ...]]:

@@ -1,6 +1,7 @@
 """What the pass of an analysis walks over, as the loop, the progress bar and the summary see it."""
 
 import os
+import signal
 from abc import abstractmethod
 from typing import Any
 
@@ -39,6 +40,10 @@ class Stream(pl.LightningDataModule):
     def pilot(self, blocks: int) -> Any:
         """What an analysis may look at before the pass, the same on every rank."""
 
+    def fingerprint(self) -> str:
+        """What tells this stream from one over other data; a run only goes on over the same."""
+        return ""
+
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What the summary says about the data; `tokens` among it."""
@@ -56,10 +61,17 @@ def loader(batches: Any, workers: int = 0) -> DataLoader[Any]:
     """
     if workers > 0:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    whole: Any = batches if len(batches) else [None]
     return DataLoader(
-        batches if len(batches) else [None],
+        whole,
         batch_size=None,
         num_workers=workers,
+        worker_init_fn=_ignore_interrupts,
         persistent_workers=False,
         prefetch_factor=2 if workers else None,
     )
+
+
+def _ignore_interrupts(worker: int) -> None:  # noqa: ARG001
+    """Leave Ctrl-C, which reaches every process, to the main process, which still wants its batch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

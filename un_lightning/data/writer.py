@@ -56,7 +56,7 @@ class StoreWriter:
         return sum(shard["rows"] for shard in self.shards) + len(self.rows)
 
     def resume(self) -> int:
-        """Restore the state of the last whole shard; return how many documents it holds already."""
+        """Restore the state after the last whole shard; return how many documents went into it."""
         path = self.folder / PROGRESS
         if path.exists():
             state = json.loads(path.read_text())

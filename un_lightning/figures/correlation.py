@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from un_lightning.figures.layer_axis import figure_width, layer_span, layer_ticks, mark_absent, set_layers
 from un_lightning.figures.quantile_boxes import CAPTION, legend_patch, quantile_boxes
 from un_lightning.figures.style import (
     BASELINE,
@@ -23,7 +24,6 @@ from un_lightning.figures.style import (
 
 
 _MAX_LAYERS_WITH_NUMBERS = 12
-_MAX_LAYERS_WITH_TICKS = 24
 _NORMAL_975 = 1.959964
 """97.5 % quantile of the normal distribution."""
 
@@ -43,7 +43,7 @@ def max_correlation_by_layer(neurons: pd.DataFrame) -> Figure:
         ValueError: The table holds neurons of several models, or none.
     """
     model, layers = _model_and_layers(neurons)
-    figure, (axes,) = panels(_width(len(layers)), 3.6)
+    figure, (axes,) = panels(figure_width(len(layers)), 3.6)
     layer_of = _column(neurons, "layer")
     correlation, baseline = _column(neurons, "mean_corr"), _column(neurons, "mean_baseline")
     for layer in layers:
@@ -51,10 +51,10 @@ def max_correlation_by_layer(neurons: pd.DataFrame) -> Figure:
         quantile_boxes(axes, layer - 0.2, baseline[here], width=0.36, colour=BASELINE)
         quantile_boxes(axes, layer + 0.2, correlation[here], width=0.36, colour=MATCH)
         if not np.isfinite(correlation[here]).any():
-            _mark_absent(axes, layer)
+            mark_absent(axes, layer)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.set_ylabel("max correlation\n(mean over the other models)")
-    _set_layers(axes, layers, model)
+    set_layers(axes, layers, model)
     handles = [legend_patch("rotation baseline", BASELINE), legend_patch("neurons", MATCH)]
     figure.legend(handles=handles, loc="outside upper left", ncols=2, title=CAPTION, alignment="left")
     return figure
@@ -112,11 +112,11 @@ def universal_by_layer(neurons: pd.DataFrame, threshold: float) -> Figure:
         ValueError: The table holds neurons of several models, or none.
     """
     model, layers = _model_and_layers(neurons)
-    figure, (axes,) = panels(_width(len(layers)), 3.3)
+    figure, (axes,) = panels(figure_width(len(layers)), 3.3)
     layer_of, valid = _column(neurons, "layer"), _column(neurons, "valid")
     present = np.unique(layer_of[valid])
     for layer in set(layers) - set(present):
-        _mark_absent(axes, layer)
+        mark_absent(axes, layer)
     totals = np.array([np.count_nonzero(layer_of == layer) for layer in present])
     universal = layer_of[_column(neurons, "universal")]
     counts = np.array([np.count_nonzero(universal == layer) for layer in present])
@@ -126,7 +126,7 @@ def universal_by_layer(neurons: pd.DataFrame, threshold: float) -> Figure:
     axes.bar(present, percent, width=0.72, color=EXCESS)
     reach = np.stack([percent - lows, highs - percent])
     axes.errorbar(present, percent, yerr=reach.clip(0), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-    many = len(layers) > _MAX_LAYERS_WITH_TICKS
+    many = len(layers) > len(layer_ticks(layers))
     for layer, count, high in zip(present, counts, highs, strict=True):
         axes.annotate(
             f"{count:,}",
@@ -141,7 +141,7 @@ def universal_by_layer(neurons: pd.DataFrame, threshold: float) -> Figure:
     axes.set_ylim(0, 1.18 * highs.max(initial=0) or 1)
     axes.set_ylabel(f"neurons with excess > {threshold:g}\n(% of the layer)")
     axes.set_title("over each bar: number of neurons; interval: 95 %", fontsize=9)
-    _set_layers(axes, layers, model)
+    set_layers(axes, layers, model)
     return figure
 
 
@@ -161,7 +161,7 @@ def layer_match(match: pd.DataFrame) -> Figure:
     """
     if match.empty:
         raise ValueError("there are no fractions to draw")
-    layers, partners = _span(match, "layer"), _span(match, "match_layer")
+    layers, partners = layer_span(_column(match, "layer")), layer_span(_column(match, "match_layer"))
     known = match.dropna(subset=["fraction"])
     if known.duplicated(["layer", "match_layer"]).any():
         raise ValueError("the table holds a pair of layers twice: average over the other models first")
@@ -183,8 +183,8 @@ def layer_match(match: pd.DataFrame) -> Figure:
     axes.spines[["top", "right"]].set_visible(True)
     if largest <= _MAX_LAYERS_WITH_NUMBERS:
         _write_numbers(axes, percent, layers.start, partners.start)
-    axes.set_xticks(_ticks(partners))
-    axes.set_yticks(_ticks(layers))
+    axes.set_xticks(layer_ticks(partners))
+    axes.set_yticks(layer_ticks(layers))
     axes.set_xlabel("layer of the best partner")
     axes.set_ylabel("layer of the neuron")
     figure.colorbar(mesh, ax=axes, label="% of the layer's neurons", shrink=0.8)
@@ -211,38 +211,11 @@ def _model_and_layers(neurons: pd.DataFrame) -> tuple[str, range]:
     models = np.unique(_column(neurons, "model").astype(str))
     if len(models) != 1:
         raise ValueError(f"the figure shows the neurons of one model, not of {len(models)}: {list(models)}")
-    return str(models[0]), _span(neurons, "layer")
+    return str(models[0]), layer_span(_column(neurons, "layer"))
 
 
 def _column(table: pd.DataFrame, name: str) -> np.ndarray:
     return np.asarray(table[name])
-
-
-def _span(table: pd.DataFrame, name: str) -> range:
-    """All layers between the first and the last that a column names."""
-    layers = _column(table, name)
-    return range(int(layers.min()), int(layers.max()) + 1)
-
-
-def _ticks(layers: range) -> range:
-    return layers if len(layers) <= _MAX_LAYERS_WITH_TICKS else layers[::4]
-
-
-def _width(layers: int) -> float:
-    """Inches of a figure with one group a layer."""
-    return min(max(4.8, 1.6 + 0.42 * layers), 11.0)
-
-
-def _set_layers(axes: Axes, layers: range, model: str) -> None:
-    axes.set_xlim(layers.start - 0.6, layers.stop - 0.4)
-    axes.set_xticks(_ticks(layers))
-    axes.set_xlabel(f"layer of {model}")
-
-
-def _mark_absent(axes: Axes, layer: int) -> None:
-    """Say that a layer has no valid neurons, where a gap could be taken for a zero."""
-    place = axes.get_xaxis_transform()
-    axes.text(layer, 0.03, "none valid", transform=place, rotation=90, ha="center", color=FAINT, fontsize=8)
 
 
 def _densities(axes: Axes, columns: dict[str, np.ndarray]) -> None:

@@ -22,6 +22,16 @@ EXCESS = "#009E73"
 """Green: the measured less the baseline."""
 MARK = "#D55E00"
 """Vermilion: thresholds and references."""
+INPUT = "#56B4E9"
+"""Sky blue: what a neuron reads."""
+OUTPUT = "#CC79A7"
+"""Purple: what a neuron writes."""
+UNIVERSAL = EXCESS
+"""Green: neurons whose excess is above the threshold."""
+REST = "#B5B5B5"
+"""Grey: all other neurons."""
+HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+"""Models side by side, where a figure compares models and nothing else."""
 INK = "#333333"
 """Text, axes and error bars."""
 FAINT = "#999999"
@@ -30,6 +40,8 @@ EMPTY = "#E6E6E6"
 """Cells of a heat map that have no value."""
 SEQUENTIAL = "Blues"
 """Colour map of shares, white for nothing."""
+DIVERGING = "RdBu_r"
+"""Colour map of ratios, white for no difference."""
 
 _SETTINGS: dict[str, Any] = {
     "font.size": 10,

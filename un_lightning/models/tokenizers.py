@@ -59,6 +59,6 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     Returns:
         SHA-256 in hexadecimal digits.
     """
-    ids = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
+    ids = tokenizer(_PROBE, add_special_tokens=False, verbose=False)["input_ids"]
     content = json.dumps([sorted(tokenizer.get_vocab().items()), ids])
     return hashlib.sha256(content.encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 For a layer of the other model with activations v and a random matrix R,
 Cov(a, R v) = Cov(a, v) Rᵀ and Var((R v)_k) = (R Σ Rᵀ)_kk, where Σ is the layer's covariance.
+For units that are divided by their deviations σ first, R diag(1/σ) takes the place of R.
 """
 
 import torch
@@ -9,6 +10,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from un_lightning.config import Baseline
+from un_lightning.stats.pair_sums import layer_covariance
 
 
 def random_matrix(
@@ -17,8 +19,8 @@ def random_matrix(
     """A random matrix of one layer, the same for equal arguments on every device.
 
     Args:
-        kind: `rotation` is Haar orthogonal; `gaussian_rows` has Gaussian rows of length one, as the
-            reference scripts draw it, and is orthogonal only approximately.
+        kind: `rotation` and `rotation_z` are Haar orthogonal; `gaussian_rows` has Gaussian rows of length
+            one, as the reference scripts draw it, and is orthogonal only approximately.
         width: Units of the layer.
         seed: Seed of this draw.
         device: Where the matrix shall be.
@@ -34,7 +36,11 @@ def random_matrix(
 
 
 class RotatedLayer:
-    """One layer of the other model, seen through one random matrix."""
+    """One layer of the other model, seen through one random matrix.
+
+    Invalid units take no part. With `standardise`, each unit is divided by its deviation before the units are
+    mixed, so that no mixture is dominated by the units of the largest variance.
+    """
 
     def __init__(
         self,
@@ -43,11 +49,11 @@ class RotatedLayer:
         count: int,
         mean: Float64[Tensor, " units"],
         valid: Bool[Tensor, " units"],
+        standardise: bool = False,
     ) -> None:
-        keep = valid[:, None] & valid[None, :]
-        centre = torch.where(valid, mean, 0.0)
-        covariance = torch.where(keep, gram.double() / count, 0.0) - torch.outer(centre, centre)
-        covariance = torch.where(keep, covariance, 0.0).to(matrix.dtype)
+        covariance = layer_covariance(gram, count, mean, valid).to(matrix.dtype)
+        if standardise:
+            matrix = matrix * torch.where(valid, covariance.diagonal().rsqrt(), 0.0)
         variance = ((matrix @ covariance) * matrix).sum(1)
         self.matrix = matrix
         self.scale = torch.where(variance > 0, variance.rsqrt(), 0.0)

@@ -51,9 +51,19 @@ class UnitSums(Statistic):
             count: Counted tokens.
             shift: What was subtracted from each unit before it was added.
         """
-        mean = self.tensors["sum"] / count
-        variance = self.tensors["squares"] / count - mean.square()
-        level = shift.double().square() + self.tensors["squares"] / count
-        finite = torch.isfinite(variance)
-        valid = finite & (variance > level * RELATIVE_RESOLUTION**2)
-        return UnitMoments(mean, variance.clamp(min=0).sqrt(), valid)
+        return moments_of_sums(self.tensors["sum"], self.tensors["squares"], count, shift)
+
+
+def moments_of_sums(
+    total: Float64[Tensor, " units"],
+    squares: Float64[Tensor, " units"],
+    count: int,
+    shift: Float[Tensor, " units"],
+) -> UnitMoments:
+    """Mean and deviation from Σv and Σv² of `count` shifted tokens."""
+    mean = total / count
+    variance = squares / count - mean.square()
+    level = shift.double().square() + squares / count
+    finite = torch.isfinite(variance)
+    valid = finite & (variance > level * RELATIVE_RESOLUTION**2)
+    return UnitMoments(mean, variance.clamp(min=0).sqrt(), valid)

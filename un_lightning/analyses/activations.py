@@ -1,0 +1,207 @@
+"""What every neuron of a model does on text: one pass, all layers (paper sections 4 and 5; method C.1).
+
+The model runs once on a batch. Each layer hands over its pre- and post-activations while they are still in
+the cache; everything is added piece by piece, and no matrix [tokens, all neurons] ever exists.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from un_lightning.analyses.activation_batch import Piece, pieces
+from un_lightning.analyses.activation_report import activation_results
+from un_lightning.analyses.activation_statistics import make_statistics
+from un_lightning.analyses.base import Analysis
+from un_lightning.analyses.selection import select
+from un_lightning.config import ActivationsConfig, Site
+from un_lightning.data.census import draw_places, seen_tokens
+from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.data.loader import Batch
+from un_lightning.errors import UserError
+from un_lightning.models.family import Family
+from un_lightning.results import Results
+from un_lightning.stats.by_token import TokenBags
+
+
+_CACHED = 1 << 19
+"""Values that are added at a time on a CPU: 2 MB in float32."""
+_PARALLEL = 1 << 26
+"""The same on an accelerator, which wants few and large steps."""
+
+
+class _Open(NamedTuple):
+    """The batch that is being added."""
+
+    pieces: list[Piece]
+    rows: Int[Tensor, " batch"]
+    """Row in the vocabulary of each token."""
+    bags: TokenBags | None
+    hits: tuple[Int[Tensor, " hits"], Int[Tensor, " hits"]] | None
+    """Tokens of the batch that are in the sample, and their slots."""
+
+
+class ActivationsAnalysis(Analysis):
+    """Distribution, tokens, positions and examples of every neuron of one model."""
+
+    settings: ActivationsConfig
+
+    def __init__(self, config: ActivationsConfig, family: Family, seed: int) -> None:
+        super().__init__(config, family, seed)
+        name = config.model or family.reference
+        if name not in family.models:
+            members = ", ".join(family.models)
+            raise UserError(f"analysis.model is '{name}', but family {family.name} has {members}")
+        self.model = family.models[name]
+        self.members = nn.ModuleList([self.model])  # the other members stay where they are
+        units = self.model.units(Site.mlp_post)
+        before = self.model.units(Site.mlp_pre)
+        if units.widths != before.widths:
+            raise UserError(
+                f"the neurons of '{name}' have no pre-activations of their own: its layers hold "
+                f"{before.widths} values before the nonlinearity and {units.widths} after it"
+            )
+        self.selection = select(units, config.layers, config.neurons)
+        self.layer_index = {layer: index for index, layer in enumerate(self.selection.columns)}
+        self.pilot_blocks = config.pilot
+
+    def look(self, pilot: Batch) -> dict[str, Tensor]:
+        """Mean and range of each unit over a few blocks, and which tokens the pass will meet."""
+        counted = pilot.counted.flatten()
+        seen: dict[Site, list[Tensor]] = {Site.mlp_pre: [], Site.mlp_post: []}
+
+        def sink(site: Site) -> Any:
+            return lambda layer, activation: seen[site].append(self._take(layer, activation)[counted])
+
+        self.model.run(pilot.tokens, {site: self._only_chosen(sink(site)) for site in seen})
+        pre, post = (torch.cat(layers, dim=1).nan_to_num_(0, 0, 0) for layers in seen.values())
+        if len(pre) == 0:
+            pre = post = pre.new_zeros(1, self.selection.count)
+        low, high = pre.amin(0), pre.amax(0)
+        margin = self.settings.widen * (high - low)
+        # Also a constant unit gets bins that float32 can tell apart.
+        margin = margin.maximum(1e-3 * torch.maximum(low.abs(), high.abs())).clamp(min=1e-6)
+        data = self._data()
+        return {
+            "pre_mean": pre.mean(0),
+            "post_mean": post.mean(0),
+            "low": low - margin,
+            "high": high + margin,
+            "tokens": torch.from_numpy(seen_tokens(data)),
+            "places": torch.from_numpy(draw_places(data, self.settings.sample, self.seed)),
+        }
+
+    def begin(self, known: Mapping[str, Tensor]) -> None:
+        """Allocate the statistics, if they fit into `memory_gb`."""
+        self.shifts = dict(known)
+        groups = len(self.subsets) if self.settings.subsets else 1
+        context = self._data().store.context
+        self.sums = make_statistics(self.settings, known, self.selection, groups, context)
+        self.statistics = self.sums.named()
+        ids = known["tokens"]
+        self.rows = torch.zeros(int(ids.max()) + 1 if len(ids) else 1, dtype=torch.int64, device=self.device)
+        self.rows[ids] = torch.arange(len(ids), device=self.device)
+        self.scratch = torch.empty(0, device=self.device)
+
+    def add(self, batch: Batch) -> None:
+        """Run the model once; its hooks add the layers."""
+        self.open = self._prepare(batch)
+        self.model.run(
+            batch.tokens,
+            {
+                Site.mlp_pre: self._only_chosen(self._add_pre),
+                Site.mlp_post: self._only_chosen(self._add_post),
+            },
+        )
+
+    def report(self) -> Results:
+        """Tables, figures and scalars."""
+        return activation_results(
+            self.settings, self.selection, self.sums, self.shifts, self._data(), self.subsets
+        )
+
+    def _prepare(self, batch: Batch) -> _Open:
+        """What all layers need to know about a batch; also counts its tokens."""
+        size = _CACHED if self.device.type == "cpu" else _PARALLEL
+        size = max(1, size // max(self.selection.widths))
+        settings, sums = self.settings, self.sums
+        found = pieces(batch, settings.subsets, size, settings.histogram_share)
+        tokens = batch.tokens.flatten()
+        rows = self.rows[tokens.clamp(max=len(self.rows) - 1)]  # a token that does not count has any row
+        empty = tokens.new_empty(0)
+        where = torch.cat([piece.where for piece in found]) if found else empty
+        place = torch.cat([piece.place for piece in found]) if found else empty
+        sums.positions.add_tokens(where % batch.tokens.shape[1])
+        bags = hits = None
+        if sums.by_token is not None:
+            sums.by_token.add_tokens(rows[where])
+            bags = TokenBags.of(rows[where], where)
+        if sums.sample is not None:
+            index, slots = sums.sample.find(place)
+            sums.sample.add_tokens(slots)
+            hits = where[index], slots
+        return _Open(found, rows, bags, hits)
+
+    def _add_pre(self, layer: int, activation: Float[Tensor, "batch position units"]) -> None:
+        sums, columns = self.sums, self.selection.columns[layer]
+        values = self._take(layer, activation)
+        for piece in self.open.pieces:
+            part, fired = self._gather(values, piece.where)
+            counted = part if piece.thinned is None else part[piece.thinned]
+            sums.histogram.add(piece.group, columns, counted)
+            if sums.published is not None:
+                sums.published.add(0, columns, counted)
+            torch.gt(part, 0, out=fired)
+            part -= self.shifts["pre_mean"][columns]
+            sums.moments.add(piece.group, columns, part, fired)
+            sums.positions.add("pre", columns, piece.position, part)
+            sums.positions.add("fired", columns, piece.position, fired)
+
+    def _add_post(self, layer: int, activation: Float[Tensor, "batch position units"]) -> None:
+        sums, columns, opened = self.sums, self.selection.columns[layer], self.open
+        index = self.layer_index[layer]
+        values = self._take(layer, activation)
+        if sums.by_token is not None and opened.bags is not None:
+            sums.by_token.add_sums(index, values, opened.bags)
+        if sums.sample is not None and opened.hits is not None:
+            sums.sample.add(columns, values[opened.hits[0]], opened.hits[1])
+        for piece in opened.pieces:
+            part, _ = self._gather(values, piece.where)
+            if sums.by_token is not None:
+                sums.by_token.add_maxima(index, part, opened.rows[piece.where])
+            sums.top.add(columns, part, piece.place)
+            part -= self.shifts["post_mean"][columns]
+            sums.post_moments.add(0, columns, part)
+            sums.positions.add("post", columns, piece.position, part)
+
+    def _gather(
+        self, values: Float[Tensor, "batch units"], where: Int[Tensor, " tokens"]
+    ) -> tuple[Float[Tensor, "tokens units"], Float[Tensor, "tokens units"]]:
+        """Copy some tokens' values into memory that stays in the cache, with as much room beside them."""
+        shape = len(where), values.shape[1]
+        size = shape[0] * shape[1]
+        if self.scratch.numel() < 2 * size or self.scratch.dtype != values.dtype:
+            self.scratch = torch.empty(2 * size, dtype=values.dtype, device=values.device)
+        part, room = (self.scratch[start : start + size].view(shape) for start in (0, size))
+        return torch.index_select(values, 0, where, out=part), room
+
+    def _take(
+        self, layer: int, activation: Float[Tensor, "batch position units"]
+    ) -> Float[Tensor, "tokens chosen"]:
+        """The chosen units of a layer, in the type that is added up."""
+        wide = torch.float64 if activation.dtype == torch.float64 else torch.float32
+        return self.selection.take(layer, activation.flatten(0, 1)).to(wide)
+
+    def _only_chosen(self, sink: Any) -> Any:
+        def choose(layer: int, activation: Tensor) -> None:
+            if layer in self.layer_index:
+                sink(layer, activation)
+
+        return choose
+
+    def _data(self) -> TokenBlocks:
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(data, TokenBlocks)
+        return data

@@ -1,0 +1,113 @@
+"""Sum and maximum of every unit for each token of the vocabulary (method C.1, C.4, C.5)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from un_lightning.stats.statistic import Statistic
+
+
+class TokenBags(NamedTuple):
+    """The tokens of a batch, those that are equal put together."""
+
+    where: Int[Tensor, " tokens"]
+    """Index of each token in the batch, sorted by its row of the vocabulary."""
+    starts: Int[Tensor, " bags"]
+    """Where each bag of equal tokens begins in `where`."""
+    rows: Int[Tensor, " bags"]
+    """Row of the vocabulary of each bag."""
+
+    @classmethod
+    def of(cls, rows: Int[Tensor, " tokens"], where: Int[Tensor, " tokens"]) -> "TokenBags":
+        """Put equal tokens together.
+
+        Args:
+            rows: Row of the vocabulary of each token.
+            where: Index of each token in the batch.
+        """
+        rows, order = rows.sort(stable=True)
+        bags, sizes = rows.unique_consecutive(return_counts=True)
+        return cls(where[order], sizes.cumsum(0) - sizes, bags)
+
+
+class ByToken(Statistic):
+    """Σx and max x for each token and unit, in float32 (float64 for float64 models), one tensor a layer.
+
+    Rows are those tokens of the vocabulary that the run will see. Equal tokens of a batch are summed first,
+    so that a frequent token's sum grows in few and large steps. A maximum begins at -∞: a unit that is
+    negative at every occurrence of a token has a negative maximum there.
+    """
+
+    def __init__(self, rows: int, widths: Sequence[int], device: torch.device, dtype: torch.dtype) -> None:
+        """Allocate.
+
+        Args:
+            rows: Tokens of the vocabulary.
+            widths: Units of each layer.
+            device: Where the sums are.
+            dtype: Type of the values that will be added.
+        """
+        full = lambda width, value: torch.full((rows, width), value, dtype=dtype, device=device)
+        maxima = {f"max{layer:03d}": full(width, -torch.inf) for layer, width in enumerate(widths)}
+        sums = {f"sum{layer:03d}": full(width, 0.0) for layer, width in enumerate(widths)}
+        counts = {"count": torch.zeros(rows, dtype=torch.int64, device=device)}
+        super().__init__({**counts, **sums, **maxima}, dict.fromkeys(maxima, "max"))
+
+    @property
+    def count(self) -> Int64[Tensor, " rows"]:
+        """How often each token was counted."""
+        return self.tensors["count"]
+
+    def add_tokens(self, rows: Int[Tensor, " tokens"]) -> None:
+        """Count tokens, once for all layers."""
+        self.tensors["count"] += torch.bincount(rows, minlength=len(self.count))
+
+    def add_sums(self, layer: int, values: Float[Tensor, "batch units"], bags: TokenBags) -> None:
+        """Add a whole batch to the sums of a layer.
+
+        Args:
+            layer: Index among the layers.
+            values: Values of all tokens of the batch.
+            bags: Those tokens that count.
+        """
+        sums = torch.nn.functional.embedding_bag(bags.where, values, bags.starts, mode="sum")
+        self.tensors[f"sum{layer:03d}"].index_add_(0, bags.rows, sums)
+
+    def add_maxima(
+        self, layer: int, values: Float[Tensor, "tokens units"], rows: Int[Tensor, " tokens"]
+    ) -> None:
+        """Raise the maxima of a layer to those of some tokens.
+
+        Args:
+            layer: Index among the layers.
+            values: Their values.
+            rows: Row of each token.
+        """
+        index = rows[:, None].expand_as(values)
+        self.tensors[f"max{layer:03d}"].scatter_reduce_(0, index, values, "amax")
+
+    def means(self, layer: int) -> Float[Tensor, "rows units"]:
+        """Mean of each token and unit; NaN for tokens that never came."""
+        return self.tensors[f"sum{layer:03d}"] / self.count[:, None]
+
+    def top(
+        self, layer: int, by: str, k: int, min_count: int
+    ) -> tuple[Float[Tensor, "k units"], Int[Tensor, "k units"]]:
+        """The tokens at which a unit is largest.
+
+        Args:
+            layer: Index among the layers.
+            by: `mean` or `max`.
+            k: How many.
+            min_count: A token that was counted less often is left out.
+
+        Returns:
+            Values, descending, and rows of the vocabulary. -∞ where fewer tokens were counted often enough.
+        """
+        values = self.means(layer) if by == "mean" else self.tensors[f"max{layer:03d}"]
+        values = values.masked_fill((self.count < max(min_count, 1))[:, None], -torch.inf)
+        found, rows = values.topk(min(k, len(values)), dim=0)
+        return found, rows

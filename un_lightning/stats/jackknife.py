@@ -1,0 +1,62 @@
+"""Standard errors from leaving out one group of tokens at a time."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+
+class GroupSums(NamedTuple):
+    """Sums of each group for some pairs of units; groups without tokens are left out."""
+
+    count: Float64[Tensor, " groups"]
+    left: Float64[Tensor, "groups pairs"]
+    right: Float64[Tensor, "groups pairs"]
+    left_squares: Float64[Tensor, "groups pairs"]
+    right_squares: Float64[Tensor, "groups pairs"]
+    product: Float64[Tensor, "groups pairs"]
+
+    def total(self) -> "GroupSums":
+        """All groups as one."""
+        return GroupSums(*(part.sum(0, keepdim=True) for part in self))
+
+    def without_each(self) -> "GroupSums":
+        """Everything but one group, for each group."""
+        return GroupSums(*(whole - part for whole, part in zip(self.total(), self, strict=True)))
+
+    def some(self, groups: Tensor) -> "GroupSums":
+        """The chosen groups."""
+        return GroupSums(*(part[groups] for part in self))
+
+    def correlation(self) -> Float64[Tensor, "groups pairs"]:
+        """Pearson correlation of every pair within each group; NaN where a unit is constant there."""
+        count = self.count[:, None]
+        covariance = self.product - self.left * self.right / count
+        left = self.left_squares - self.left**2 / count
+        right = self.right_squares - self.right**2 / count
+        return covariance / (left.clamp(min=0) * right.clamp(min=0)).sqrt()
+
+
+def standard_error(
+    whole: Float64[Tensor, " values"],
+    without: Float64[Tensor, "groups values"],
+    count: Float64[Tensor, " groups"],
+) -> Float64[Tensor, " values"]:
+    """Delete-one-group jackknife for groups of different size (Busing, Meijer & Van der Leeden 1999).
+
+    Args:
+        whole: The estimate from all tokens.
+        without: The estimate without each group.
+        count: Tokens of each group.
+
+    Returns:
+        Standard error of `whole`; NaN for fewer than two groups.
+    """
+    groups = len(count)
+    if groups < 2:
+        return torch.full_like(whole, torch.nan)
+    weight = (count.sum() / count)[:, None]
+    pseudo = weight * whole - (weight - 1) * without
+    centre = groups * whole - ((1 - 1 / weight) * without).sum(0)
+    return (((pseudo - centre) ** 2 / (weight - 1)).sum(0) / groups).sqrt()
