@@ -31,7 +31,6 @@ from un_lightning.config import (
     ModelSource,
     TrainerConfig,
 )
-from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.lightning import make_trainer
 from un_lightning.models.family import load_family
 
@@ -86,7 +85,7 @@ def main() -> None:
         )
         trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, Path(folder))
         begun = time.perf_counter()
-        trainer.validate(analysis, datamodule=TokenBlocks(config, family.tokenizer), verbose=False)
+        trainer.validate(analysis, datamodule=analysis.stream(config), verbose=False)
         total = time.perf_counter() - begun
     steady = analysis.seconds[2:]
     ratio = statistics.median(added / bare for added, bare in steady)

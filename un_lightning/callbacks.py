@@ -69,14 +69,27 @@ class KeepPartial(Callback):
             self.handlers[number] = signal.signal(number, self._note)
 
     def on_validation_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
         """Before the first batch, keep what all ranks agreed on."""
         assert isinstance(pl_module, Analysis)
         if trainer.is_global_zero and not (self.folder / KNOWN).exists():
             save_known(self.folder, pl_module.known)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
         """Save if it is time to, or if a signal asked for it."""
         assert isinstance(pl_module, Analysis)
         if os.getppid() != self.parent and not self.first:
@@ -150,7 +163,8 @@ class Progress(Callback):
         pl_module: pl.LightningModule,  # noqa: ARG002
         outputs: Any,  # noqa: ARG002
         batch: Any,
-        *_: object,
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
         """Count the batch, and those of the other ranks along with it."""
         units = self.size(batch) * self.world

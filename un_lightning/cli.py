@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from un_lightning.analyses import ANALYSES
+from un_lightning.analyses import KINDS
 from un_lightning.config import (
     AnalysisConfig,
     Config,
@@ -65,8 +65,8 @@ def check(config: DictConfig) -> Config:
         if not isinstance(getattr(checked, group), schema):
             raise UserError(f"no {group} is chosen: add {group}=<name>")
     analysis = checked.analysis
-    if isinstance(analysis, AnalysisConfig) and analysis.kind not in ANALYSES:
-        raise UserError(f"analysis.kind is '{analysis.kind}', allowed are {', '.join(ANALYSES)}")
+    if isinstance(analysis, AnalysisConfig) and analysis.kind not in KINDS:
+        raise UserError(f"analysis.kind is '{analysis.kind}', allowed are {', '.join(sorted(KINDS))}")
     experiment_folder(checked.root, checked.name)
     return checked
 

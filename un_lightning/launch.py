@@ -7,6 +7,7 @@ from un_lightning import record
 from un_lightning.config import Config
 from un_lightning.errors import UserError
 from un_lightning.terminal import say
+from un_lightning.tracking import is_global_zero
 
 
 def run(config: Config, plain: dict[str, Any]) -> None:
@@ -19,11 +20,11 @@ def run(config: Config, plain: dict[str, Any]) -> None:
     Raises:
         UserError: Something in the config does not fit the models, the data or the machine.
     """
-    from un_lightning.analyses import REPORTS
+    from un_lightning.analyses import REPORTS, STUDY
 
     if config.analysis is None:
         raise UserError(f"experiment {config.name} has no analysis: use experiments/train.py, or choose one")
-    if config.analysis.kind == "neuron_table":
+    if config.analysis.kind == STUDY:
         from un_lightning.neuron_table import run_neuron_table
 
         run_neuron_table(config, plain, run_pass)
@@ -59,8 +60,6 @@ def run_pass(config: Config, plain: dict[str, Any]) -> None:
     Raises:
         UserError: Something in the config does not fit the models, the data or the machine.
     """
-    from pytorch_lightning.utilities import rank_zero_only
-
     from un_lightning.analyses import make_analysis
     from un_lightning.callbacks import Interrupted, KeepPartial, Progress
     from un_lightning.lightning import make_trainer, seed
@@ -72,7 +71,7 @@ def run_pass(config: Config, plain: dict[str, Any]) -> None:
     family = load_family(config.models, config.data.tokenizer)
     analysis = make_analysis(config.analysis, family, config.seed)
     data = analysis.stream(config.data)
-    if rank_zero_only.rank == 0:
+    if is_global_zero():
         data.prepare_data()
         data.setup("validate")
     with record.begin(config, plain, job_type=config.analysis.kind) as current:
@@ -81,9 +80,11 @@ def run_pass(config: Config, plain: dict[str, Any]) -> None:
         trainer = make_trainer(config.trainer, current.logger, current.folder, callbacks=[keep, progress])
         try:
             trainer.validate(analysis, datamodule=data, verbose=False)
-        except (Interrupted, SystemExit) as error:
+        except (Interrupted, SystemExit, RuntimeError) as error:
             if keep.asked is None:
                 raise
+            if current.folder is None:  # rank 0 speaks, and Lightning takes other codes for a crash
+                raise SystemExit(0) from error
             say(f"stopped; go on with: resume=auto (or resume={keep.run_dir})")
             raise SystemExit(128 + keep.asked) from error
         if analysis.results is None or current.folder is None:
@@ -145,9 +146,11 @@ def train(config: Config, plain: dict[str, Any]) -> None:
     from un_lightning.lightning import make_trainer
     from un_lightning.training.train import run_training
 
+    if config.trainer.devices * config.trainer.nodes > 1:
+        raise UserError("training runs on one device: set trainer.devices=1 and trainer.nodes=1")
     with record.begin(config, plain, job_type=f"train-{config.training.kind}") as current:
+        assert current.folder is not None  # there is one process, and it is rank 0
         trainer = functools.partial(make_trainer, config.trainer, current.logger, current.folder)
         results = run_training(config, current.folder, trainer, current.resumed)
-        current.conclude(results, int(results.scalars.get("tokens", 0)))
-        if current.folder is not None:
-            record.clear_partial(current.folder)
+        current.conclude(results, int(results.numbers().get("tokens", 0)))
+        record.clear_partial(current.folder)

@@ -64,7 +64,14 @@ def _quiet_lightning() -> None:
 
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("pytorch_lightning.accelerators.cuda").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*GPU available but not used.*", ".*srun.*"):
+    logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
+    # The last one is torch's advice to Lightning, which follows it some day.
+    for message in (
+        ".*does not have many workers.*",
+        ".*GPU available but not used.*",
+        ".*srun.*",
+        ".*LeafSpec",
+    ):
         warnings.filterwarnings("ignore", message=message)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import yaml
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities import rank_zero_only
 
 from un_lightning import runs, tracking
 from un_lightning.config import Config
@@ -26,6 +25,7 @@ from un_lightning.terminal import say, show_results
 
 
 CONFIG = "config.yaml"
+PARTIAL = "partial"
 
 _FREE_KEYS = {
     "run_dir": None,
@@ -64,14 +64,16 @@ def begin(config: Config, plain: dict[str, Any], job_type: str) -> Iterator[Reco
     Raises:
         UserError: The folder is in use or cannot be written, or `resume` names no run of this config.
     """
-    if rank_zero_only.rank != 0:
+    if not tracking.is_global_zero():
         yield Record(None, None, False, time.monotonic())
         return
     started = time.monotonic()
     with ExitStack() as stack:
+        made = config.run_dir is None or not Path(config.run_dir).exists()
         folder, resumed = _folder(config, plain)
         stack.enter_context(runs.lock(folder))
         if not resumed:
+            stack.enter_context(_undone_by_mistakes(folder, made))
             atomic_write(folder / CONFIG, yaml.safe_dump(redact(plain), sort_keys=False))
         notes = config.logger.notes or f"repeat: {command_line()}"
         logger = tracking.make_logger(
@@ -86,8 +88,33 @@ def begin(config: Config, plain: dict[str, Any], job_type: str) -> Iterator[Reco
         try:
             yield Record(folder, logger, resumed, started)
             code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+            raise
+        except UserError:
+            code = 2
+            raise
         finally:
             tracking.finish(logger, code)
+
+
+@contextmanager
+def _undone_by_mistakes(folder: Path, made: bool) -> Iterator[None]:
+    """Leave nothing of a run that ends by a mistake before it has read anything.
+
+    Args:
+        folder: The run folder.
+        made: Whether this run made the folder; another's is only freed for another try.
+    """
+    try:
+        yield
+    except UserError:
+        if not (folder / PARTIAL).exists():
+            if made:
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                (folder / CONFIG).unlink(missing_ok=True)
+        raise
 
 
 def _folder(config: Config, plain: dict[str, Any]) -> tuple[Path, bool]:
@@ -106,7 +133,8 @@ def _folder(config: Config, plain: dict[str, Any]) -> tuple[Path, bool]:
             if config.run_dir is None
             else [path for path in [Path(config.run_dir)] if (path / CONFIG).exists()]
         )
-        candidates = [path for path in candidates if not runs.is_finished(path)]
+        if config.run_dir is not None and any(runs.is_finished(path) for path in candidates):
+            raise UserError(f"run_dir={config.run_dir} holds a finished run: choose another")
         if not candidates:
             say(f"no unfinished run of {config.name}: starting a new one")
             make = config.run_dir is None
@@ -135,7 +163,7 @@ def _folder(config: Config, plain: dict[str, Any]) -> tuple[Path, bool]:
 def differences(folder: Path, plain: dict[str, Any]) -> list[str]:
     """Keys that the run in `folder` was begun with at other values, as `key: old -> new`."""
     old = _flat(_relevant(yaml.safe_load((folder / CONFIG).read_text())))
-    new = _flat(_relevant(plain))
+    new = _flat(_relevant(redact(plain)))
     return [
         f"{key}: {old.get(key)} -> {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
@@ -163,7 +191,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def clear_partial(folder: Path) -> None:
     """Remove what is only needed to go on."""
-    shutil.rmtree(folder / "partial", ignore_errors=True)
+    shutil.rmtree(folder / PARTIAL, ignore_errors=True)
 
 
 def command_line() -> str:

@@ -14,7 +14,7 @@ from un_lightning.redaction import redact
 from un_lightning.results import Results
 
 
-__all__ = ["finish", "log_results", "make_logger", "redact"]
+__all__ = ["finish", "is_global_zero", "log_results", "make_logger", "redact"]
 
 
 def make_logger(
@@ -47,7 +47,7 @@ def make_logger(
         return logger
     if config.kind is LoggerKind.none or wandb_record.is_disabled(config.mode):
         return None
-    if not _is_global_zero():
+    if not is_global_zero():
         return WandbLogger(save_dir=run_dir, project=config.project)  # its run is a dummy on these ranks
     run = wandb_record.start(
         config, run_dir, group=group, job_type=job_type, name=name, run_config=redact(run_config)
@@ -69,7 +69,7 @@ def log_results(logger: Logger | None, results: Results, tokens: int) -> None:
     Raises:
         FileNotFoundError: The results are not in the run folder.
     """
-    if logger is None or not _is_global_zero():
+    if logger is None or not is_global_zero():
         return
     if isinstance(logger, WandbLogger):
         assert logger.save_dir is not None
@@ -86,7 +86,7 @@ def finish(logger: Logger | None, exit_code: int) -> None:
         logger: What `make_logger` returned.
         exit_code: What the process will return.
     """
-    if logger is None or not _is_global_zero():
+    if logger is None or not is_global_zero():
         return
     if isinstance(logger, WandbLogger):
         wandb_record.finish(logger.experiment, exit_code)
@@ -94,7 +94,7 @@ def finish(logger: Logger | None, exit_code: int) -> None:
         logger.finalize("success" if exit_code == 0 else "failed")
 
 
-def _is_global_zero() -> bool:
+def is_global_zero() -> bool:
     """Whether this process is rank 0 of all nodes; before the Trainer exists, only the environment tells."""
     node = int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0")))
     return getattr(rank_zero_only, "rank", 0) == 0 and node == 0

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from tests.analyses.conftest import VOCABULARY
 from tests.reference import correlation as reference
 from un_lightning.analyses.correlation import CorrelationAnalysis
-from un_lightning.config import CorrelationConfig, Pairs, Site
+from un_lightning.config import CorrelationConfig, Gemm, Pairs, Site
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
@@ -180,3 +180,10 @@ def test_a_policy_that_counts_nothing_is_refused(validate, tmp_path):
     analysis = CorrelationAnalysis(CorrelationConfig(), family(a=gpt2(0), b=gpt2(1)), seed=0)
     with pytest.raises(UserError, match="no token was counted"):
         validate(analysis, blocks=4, path=tmp_path / "empty")
+
+
+@pytest.mark.parametrize("gemm", [Gemm.bfloat16, Gemm.tf32])
+def test_input_types_of_cuda_are_refused_on_the_cpu(validate, gemm):
+    analysis = CorrelationAnalysis(CorrelationConfig(gemm=gemm), family(a=gpt2(0), b=gpt2(1)), seed=0)
+    with pytest.raises(UserError, match="needs a CUDA device"):
+        validate(analysis)

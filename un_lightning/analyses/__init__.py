@@ -20,8 +20,17 @@ ANALYSES = {
 }
 """Module and class of each `analysis.kind` that is a pass over models; imported when it is used."""
 
-REPORTS: dict[str, str] = {}
+REPORTS = {
+    "properties": "un_lightning.analyses.properties:PropertiesReport",
+    "published": "un_lightning.analyses.published:PublishedReport",
+}
 """Module and class of each `analysis.kind` that reads finished tables instead; imported when it is used."""
+
+STUDY = "neuron_table"
+"""The `analysis.kind` that is several runs and a table of what they found (`un_lightning.neuron_table`)."""
+
+KINDS = (*ANALYSES, *REPORTS, STUDY)
+"""Every `analysis.kind`."""
 
 
 def make_analysis(config: AnalysisConfig, family: "Family", seed: int) -> "Analysis":

@@ -75,10 +75,11 @@ def contexts(data: TokenBlocks, places: Int[ndarray, " places"], before: int, af
         tokens[own, start : at + after + 1] for own, start, at in zip(row, starts, position, strict=True)
     ]
     at = position - starts
-    pieces = [
-        decode(data.tokenizer, [window[part(index)].tolist() for window, index in zip(windows, at, strict=True)])
-        for part in (lambda i: slice(0, i), lambda i: slice(i, i + 1), lambda i: slice(i + 1, None))
-    ]
+    heads, tails = (
+        decode(data.tokenizer, [window[part(own)].tolist() for window, own in zip(windows, at, strict=True)])
+        for part in (lambda own: slice(0, own), lambda own: slice(own + 1, None))
+    )
+    texts = token_texts(data.tokenizer, tokens[row, position])
     return pd.DataFrame(
         {
             "block": block,
@@ -87,9 +88,9 @@ def contexts(data: TokenBlocks, places: Int[ndarray, " places"], before: int, af
             "document": document,
             "document_position": np.where(document < 0, -1, position - begins + earlier),
             "token_id": tokens[row, position],
-            "token": token_texts(data.tokenizer, tokens[row, position]),
+            "token": texts,
             "context": [window.astype(np.int32) for window in windows],
             "at": at,
-            "text": [f"{head}⟦{token}⟧{tail}" for head, token, tail in zip(*pieces, strict=True)],
+            "text": [f"{head}⟦{text}⟧{tail}" for head, text, tail in zip(heads, texts, tails, strict=True)],
         }
     )

@@ -117,9 +117,9 @@ def subset_table(
     parts = []
     for group, subset in enumerate(subsets):
         shape = sums.moments.shape(known["pre_mean"], group)
-        if not bool(shape.count.any()):
+        if not bool(shape.tokens.any()):
             continue
-        columns = _units(selection) | {"subset": subset, "count": _numpy(shape.count)}
+        columns = _units(selection) | {"subset": subset, "count": _numpy(shape.tokens)}
         parts.append(pd.DataFrame(columns | _shape_columns(shape) | _quantiles(config, sums, group)))
     return pd.concat(parts, ignore_index=True)
 

@@ -90,27 +90,21 @@ def _check_memory(config: ActivationsConfig, planned: ActivationStatistics, sele
     total = sum(sizes.values())
     if total <= config.memory_gb:
         return
-    parts = ", ".join(f"{name} {size:.2f}" for name, size in sizes.items() if size > 0.05 * total)
+    parts = ", ".join(f"{name} {size:.3g}" for name, size in sizes.items() if size > 0.05 * total)
     raise UserError(
-        f"the statistics of {selection.count:,} neurons of '{selection.model}' would take {total:.2f} GB "
-        f"({parts}), more than analysis.memory_gb={config.memory_gb:g}. Raise it, {_groups(config, selection, total)}, "
-        f"or ask for less: analysis.top_tokens=0, analysis.subsets=false, fewer analysis.bins, a smaller "
-        f"analysis.sample"
+        f"the statistics of {selection.count:,} neurons of '{selection.model}' take {total:.3g} GB "
+        f"({parts}), but analysis.memory_gb is {config.memory_gb:g}. Raise it; or "
+        f"{_groups(config, selection, total)}; or ask for less: analysis.top_tokens=0, "
+        f"analysis.subsets=false, fewer analysis.bins, a smaller analysis.sample"
     )
 
 
 def _groups(config: ActivationsConfig, selection: Selection, total: float) -> str:
-    """Runs of some layers each that would fit; the tables of such runs are simply put together."""
+    """Runs over some of the layers that would fit; the tables of such runs are simply put together."""
     layers = list(selection.columns)
     each = int(config.memory_gb / total * len(layers))
     if each == 0:
-        return "read a part of a layer by analysis.neurons"
+        return "read parts of a layer by analysis.neurons"
     parts = [layers[start : start + each] for start in range(0, len(layers), each)]
-    return (
-        "read the layers in several runs, "
-        + " and ".join(
-            f"analysis.layers=[{','.join(map(str, part))}]"
-            for part in (parts if len(parts) < 4 else parts[:2])
-        )
-        + (" and so on" if len(parts) >= 4 else "")
-    )
+    named = " and ".join(f"analysis.layers=[{','.join(map(str, part))}]" for part in parts[:4])
+    return f"read the layers in {len(parts)} runs, {named}" + (" and so on" if len(parts) > 4 else "")

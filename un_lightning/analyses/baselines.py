@@ -1,7 +1,7 @@
 """What each unit's largest correlation would be if the two models shared no units (method B.2)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 import xxhash
@@ -22,9 +22,10 @@ def draw_seed(seed: int, model: str, layer: int | str, draw: int) -> int:
     return xxhash.xxh64_intdigest(f"{seed}/{model}/{layer}/{draw}".encode()) >> 1
 
 
-class PairBaseline(Protocol):
+class PairBaseline(ABC):
     """The baseline of one model's units against another model."""
 
+    @abstractmethod
     def of(self, rows: slice, covariance: Float[Tensor, "rows units"]) -> Float[Tensor, "draws rows"]:
         """Largest correlation of some row units.
 
@@ -32,10 +33,9 @@ class PairBaseline(Protocol):
             rows: Which rows.
             covariance: Cov(a, b) / σ_a with every unit of the other model.
         """
-        ...
 
 
-class RotationBaseline:
+class RotationBaseline(PairBaseline):
     """Random matrices mix the units of each layer of the other model."""
 
     def __init__(self, member: MemberSums, count: int, config: CorrelationConfig, seed: int) -> None:
@@ -60,7 +60,7 @@ class RotationBaseline:
         return torch.stack(maxima).amax(0)
 
 
-class PermutationBaseline:
+class PermutationBaseline(PairBaseline):
     """Each token has the other model's activations at another token, so there is a product for each draw."""
 
     def __init__(
@@ -87,7 +87,7 @@ class PermutationBaseline:
         return largest.masked_fill_(largest == -torch.inf, torch.nan).clamp_(-1, 1)
 
 
-class NoiseBaseline:
+class NoiseBaseline(PairBaseline):
     """Largest correlations with as many units of independent noise as the other model has valid units."""
 
     def __init__(

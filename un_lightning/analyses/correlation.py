@@ -23,7 +23,7 @@ from un_lightning.models.family import Family
 from un_lightning.models.frozen import Sink
 from un_lightning.results import Results
 from un_lightning.stats.buffer import ActivationBuffer
-from un_lightning.stats.cross_product import CrossProduct, LayerGrams
+from un_lightning.stats.cross_product import CrossProduct, LayerGrams, tf32_products
 from un_lightning.stats.unit_sums import UnitSums
 
 
@@ -53,7 +53,13 @@ class CorrelationAnalysis(Analysis):
         return shifts
 
     def begin(self, known: Mapping[str, Tensor]) -> None:
-        """One sum of products a pair, sums a unit, and products within each layer for the baseline."""
+        """One sum of products a pair, sums a unit, and products within each layer for the baseline.
+
+        Raises:
+            UserError: The input type of the products needs another device.
+        """
+        if self.settings.gemm in (Gemm.bfloat16, Gemm.tf32) and self.device.type != "cuda":
+            raise UserError(f"analysis.gemm={self.settings.gemm} needs a CUDA device: use auto or float32")
         self.shifts = dict(known)
         self.matrices: dict[str, ActivationBuffer] = {}
         self.sums = {name: UnitSums(units.count, self.device) for name, units in self.units.items()}
@@ -94,9 +100,10 @@ class CorrelationAnalysis(Analysis):
             self.sums[name].add(values[name])
             for layer, columns in enumerate(units.layer_slices() if name in self.grams else []):
                 self.grams[name].add(layer, values[name][:, columns])
-        for (left, right), product in self.products.items():
-            product.add(values[left], values[right])
-        self.extra.add(values, batch)
+        with tf32_products(self.settings.gemm is Gemm.tf32):
+            for (left, right), product in self.products.items():
+                product.add(values[left], values[right])
+            self.extra.add(values, batch)
 
     def after_batch(self) -> None:
         """Read out the sums for the intervals at the end of a group of batches."""
@@ -145,8 +152,6 @@ class CorrelationAnalysis(Analysis):
     @property
     def gemm_dtype(self) -> torch.dtype:
         """Input type of the products."""
-        if self.settings.gemm is Gemm.tf32:
-            torch.backends.cuda.matmul.allow_tf32 = True
         return torch.bfloat16 if self.settings.gemm is Gemm.bfloat16 else self.wide
 
     def _capture(

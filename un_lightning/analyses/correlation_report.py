@@ -10,7 +10,7 @@ from un_lightning.analyses.intervals import Intervals
 from un_lightning.analyses.measure_report import FamilyMeasures
 from un_lightning.analyses.member_sums import MemberSums
 from un_lightning.analyses.pair_correlation import View, pair_views
-from un_lightning.config import CorrelationConfig
+from un_lightning.config import Baseline, CorrelationConfig
 from un_lightning.figures import correlation as figures
 from un_lightning.models.units import Units
 from un_lightning.results import Results
@@ -69,7 +69,8 @@ def correlation_results(
         "universal_by_layer": figures.universal_by_layer(own, config.threshold),
         "layer_match": figures.layer_match(own_match),
     }
-    results.headline = _headline(results.scalars, reference, members[reference].units)
+    measures.finish(results, members, reference)
+    results.headline = _headline(results.scalars, reference, members[reference].units, config.baseline)
     return results
 
 
@@ -214,7 +215,7 @@ def _scalars(
     return scalars
 
 
-def _headline(scalars: dict, reference: str, units: Units) -> list[tuple[str, str]]:
+def _headline(scalars: dict, reference: str, units: Units, baseline: Baseline) -> list[tuple[str, str]]:
     invalid = scalars["neurons/invalid"]
     return [
         (
@@ -223,7 +224,7 @@ def _headline(scalars: dict, reference: str, units: Units) -> list[tuple[str, st
         ),
         (f"Max correlation, mean over {scalars['others']} other models", f"{scalars['max_corr/mean']:.3f}"),
         (
-            "Rotation baseline (± standard error)",
+            f"Baseline: {baseline} (± standard error)",
             f"{scalars['baseline/mean']:.3f} ± {scalars['baseline/stderr']:.4f}",
         ),
         (

@@ -28,7 +28,8 @@ def effect_table(
         seed: Seed of the relabellings.
 
     Returns:
-        One row a model and column; `q_auc` and `q_ks` are p-values adjusted for all rows (Benjamini-Hochberg).
+        One row a model and column; `q_auc` and `q_ks` are p-values adjusted for all rows by Benjamini and
+        Hochberg.
     """
     rows = []
     for model, table in tables.items():

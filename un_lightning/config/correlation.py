@@ -18,8 +18,8 @@ class Pairs(StrEnum):
 class Baseline(StrEnum):
     """What a largest correlation is compared with (docs/measures.md).
 
-    Three random matrices that mix the units of each layer of the other model, after the pass and at no cost in
-    it: Haar orthogonal, Gaussian with rows of length one, and Haar orthogonal on z-scored units.
+    Three random matrices mix the units of each layer of the other model, after the pass and at no cost in it:
+    Haar orthogonal, Gaussian with rows of length one, and Haar orthogonal on z-scored units.
     `permutation` gives each token the other model's activations at another token of its block: one more
     matrix product and accumulator for every pair and draw. `noise` draws from the distribution of the largest
     correlation with independent noise, at no cost.
@@ -119,4 +119,6 @@ class CorrelationConfig(AnalysisConfig):
     @property
     def layer_grams(self) -> bool:
         """Whether anything reads the products within each layer."""
-        return self.baseline.is_rotation or not {MeasureName.cka, MeasureName.linreg}.isdisjoint(self.measures)
+        return self.baseline.is_rotation or not {MeasureName.cka, MeasureName.linreg}.isdisjoint(
+            self.measures
+        )

@@ -25,7 +25,7 @@ def seen_tokens(data: TokenBlocks) -> Int64[ndarray, " tokens"]:
 def draw_places(data: TokenBlocks, count: int, seed: int) -> Int64[ndarray, " places"]:
     """Draw tokens out of those that a run will count, without repeats.
 
-    The draw depends on which blocks are read and on nothing else: not on their order, nor on batches or ranks.
+    The draw depends on which blocks are read and on nothing else, neither on their order nor on ranks.
 
     Args:
         data: The tokens.

@@ -157,7 +157,9 @@ def _load(folder: Path) -> Dataset:
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise UserError(f"{folder} is no token store that `datasets` can open: {error}") from error
     if not isinstance(table, Dataset):
-        raise UserError(f"{folder} holds several splits ({', '.join(map(str, table))}): name one of their folders")
+        raise UserError(
+            f"{folder} holds several splits ({', '.join(map(str, table))}): name one of their folders"
+        )
     if "tokens" not in table.column_names:
         raise UserError(f"{folder} has no column 'tokens', only {', '.join(table.column_names)}")
     if len(table) == 0:

@@ -31,8 +31,8 @@ def statistics_by_layer(neurons: pd.DataFrame) -> Figure:
     """Show how each statistic is distributed over the neurons of every layer.
 
     Args:
-        neurons: One row a neuron of one model, with `model, layer` and the columns of the panels; `eta2_token`
-            may be absent. NaN where a number does not exist.
+        neurons: One row a neuron of one model, with `model, layer` and the columns of the panels, of which
+            `eta2_token` may be absent. NaN where a number does not exist.
 
     Returns:
         One panel a statistic, nested quantile boxes by layer; dashed lines are the values of a Gaussian.
@@ -78,7 +78,7 @@ def neuron_histograms(neurons: pd.DataFrame, histograms: pd.DataFrame, panels: i
         panels: How many neurons.
 
     Returns:
-        One panel a neuron: density on a logarithmic scale, a Gaussian of the same mean and variance, and zero.
+        One panel a neuron: density on a logarithmic scale, a Gaussian of the same mean and variance, zero.
     """
     ranked = neurons["kurt"].dropna().sort_values(ascending=False, kind="stable").index[:panels]
     rows = max(1, -(-len(ranked) // _COLUMNS))
@@ -86,8 +86,8 @@ def neuron_histograms(neurons: pd.DataFrame, histograms: pd.DataFrame, panels: i
     for axes, index in zip(grid, ranked, strict=False):
         neuron, histogram = neurons.loc[index], histograms.loc[index]
         _density(axes, neuron, histogram)
-        title = f"L{neuron['layer']}.{neuron['neuron']}"
-        axes.set_title(f"{title}   kurt {neuron['kurt']:.0f}, fires {_percent(neuron['sparsity'])}", fontsize=9)
+        about = f"kurt {neuron['kurt']:.0f}, fires {_percent(neuron['sparsity'])}"
+        axes.set_title(f"{_name(neuron)}   {about}", fontsize=9)
     for axes in grid[len(ranked) :]:
         axes.set_axis_off()
     for axes in grid[max(0, len(ranked) - _COLUMNS) : len(ranked)]:
@@ -124,7 +124,7 @@ def position_profiles(neurons: pd.DataFrame, positions: pd.DataFrame, panels: in
         positional = np.arange(len(neuron["mean"]))
         above.plot(positional, neuron["mean"], color=MATCH)
         above.axhline(0, color=MARK, linestyle="--", linewidth=1)
-        above.set_title(f"L{neuron['layer']}.{neuron['neuron']}   η² {neuron['eta2_position']:.2f}", fontsize=9)
+        above.set_title(f"{_name(neuron)}   η² {neuron['eta2_position']:.2f}", fontsize=9)
         below.plot(positional, neuron["sparsity"], color=MATCH)
         below.set_ylim(-0.03, 1.03)
         below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -165,11 +165,16 @@ def _density(axes: Axes, neuron: pd.Series, histogram: pd.Series) -> None:
     shown = edges[span.start : span.stop + 1]
     axes.stairs(density[span], shown, baseline=lowest / 3, fill=True, color=MATCH, alpha=0.6)
     line = np.linspace(shown[0], shown[-1], 200)
-    normal = np.exp(-((line - neuron["mean"]) ** 2) / (2 * neuron["var"])) / np.sqrt(2 * np.pi * neuron["var"])
+    variance = neuron["var"]
+    normal = np.exp(-((line - neuron["mean"]) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
     axes.plot(line, np.where(normal > lowest / 3, normal, np.nan), color=INK, linewidth=1)
     axes.axvline(0, color=MARK, linestyle="--", linewidth=1)
     axes.set_yscale("log")
     axes.set_ylim(lowest / 3, 2 * density.max())
+
+
+def _name(neuron: pd.Series) -> str:
+    return f"L{neuron['layer']}.{neuron['neuron']}"
 
 
 def _percent(share: float) -> str:

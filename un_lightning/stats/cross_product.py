@@ -1,10 +1,46 @@
 """The sum that every correlation needs: C = Σ a bᵀ over tokens, for all units of two models."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from un_lightning.stats.statistic import Statistic
+
+
+MIXED_ROWS = 4096
+"""Rows of a product that exist at a time where its input type is not the accumulator's."""
+
+
+def add_product(
+    total: Float[Tensor, "left right"],
+    left: Float[Tensor, "tokens left"],
+    right: Float[Tensor, "tokens right"],
+) -> None:
+    """Add leftᵀ right to `total` in place, accumulating in the type of `total`.
+
+    Inputs of the accumulator's type take one fused multiply-add. bfloat16 inputs go by blocks of rows, so
+    that no second matrix of the accumulator's size is ever made; that path needs CUDA.
+    """
+    if left.dtype == total.dtype:
+        total.addmm_(left.T, right)
+        return
+    for rows in range(0, len(total), MIXED_ROWS):
+        part = slice(rows, rows + MIXED_ROWS)
+        total[part].add_(torch.mm(left[:, part].T, right, out_dtype=total.dtype))
+
+
+@contextmanager
+def tf32_products(enabled: bool) -> Iterator[None]:
+    """Let CUDA round float32 inputs of products to TF32 inside the block, and nowhere else."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = enabled or before
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 class CrossProduct(Statistic):
@@ -17,11 +53,7 @@ class CrossProduct(Statistic):
 
     def add(self, left: Float[Tensor, "tokens left"], right: Float[Tensor, "tokens right"]) -> None:
         """Add the batch's product of shifted activations."""
-        total = self.tensors["product"]
-        if left.dtype == total.dtype:
-            total.addmm_(left.T, right)
-        else:
-            total.add_(torch.mm(left.T, right, out_dtype=total.dtype))
+        add_product(self.tensors["product"], left, right)
 
 
 class LayerGrams(Statistic):
@@ -48,11 +80,7 @@ class LayerGrams(Statistic):
         step = -(-len(total) // self.BLOCKS)
         for start in range(0, len(total), step):
             rows, columns = values[:, start : start + step], values[:, start:]
-            target = total[start : start + step, start:]
-            if values.dtype == total.dtype:
-                target.addmm_(rows.T, columns)
-            else:
-                target.add_(torch.mm(rows.T, columns, out_dtype=total.dtype))
+            add_product(total[start : start + step, start:], rows, columns)
 
     def gram(self, layer: int) -> Float[Tensor, "width width"]:
         """The whole symmetric sum of one layer."""

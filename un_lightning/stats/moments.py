@@ -13,7 +13,8 @@ from un_lightning.stats.unit_sums import RELATIVE_RESOLUTION
 class UnitShape(NamedTuple):
     """The distribution of every unit's value over tokens; NaN where a number does not exist."""
 
-    count: Int64[Tensor, " units"]
+    tokens: Int64[Tensor, " units"]
+    """How many were counted."""
     mean: Float64[Tensor, " units"]
     var: Float64[Tensor, " units"]
     """Population variance."""

@@ -9,6 +9,10 @@ from torch import Tensor
 from un_lightning.stats.statistic import Statistic
 
 
+_UNITS = 4096
+"""Units that are sorted at a time."""
+
+
 class TokenSample(Statistic):
     """Values at chosen tokens, each in a slot of its own.
 
@@ -80,5 +84,9 @@ class TokenSample(Statistic):
         ]
         ranks = torch.tensor(sorted({min(int(spot * count), count - 1) for spot in spots if count}))
         ranks = ranks.to(values.device, torch.int64)
-        ordered, order = values.sort(dim=0, stable=True)
-        return ordered[ranks], places[order[ranks]], (ranks + 0.5) / max(count, 1)
+        found = []
+        for part in values.split(_UNITS, dim=1):
+            ordered, order = part.T.contiguous().sort(dim=1, stable=True)
+            found.append((ordered[:, ranks].T, places[order[:, ranks]].T))
+        chosen, where = (torch.cat(pieces, dim=1) for pieces in zip(*found, strict=True))
+        return chosen, where, (ranks + 0.5) / max(count, 1)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -36,8 +37,16 @@ class KeepCheckpoints(Callback):
         self.wanted = set(np.geomspace(1, steps, count).round().astype(int).tolist()) if count else set()
         self.tokenizer = tokenizer
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
         """Write `step-000512/` if this step is one of those wanted."""
+        assert isinstance(pl_module, SmallGPT2)
         if trainer.global_step in self.wanted and trainer.is_global_zero:
             folder = self.folder / f"step-{trainer.global_step:06d}"
             save_half(pl_module.model, folder)
@@ -100,7 +109,8 @@ def run_training(config: Config, run_dir: Path, trainer: Callable[..., pl.Traine
     # weights_only stays on: a checkpoint of ours holds tensors and numbers alone.
     engine.fit(model, datamodule=training, ckpt_path=last if resumed and last.exists() else None)
     if engine.interrupted or engine.global_step < recipe.steps:
-        raise UserError(f"training stopped at step {engine.global_step}: go on with resume={run_dir}")
+        next_time = f"go on with resume={run_dir}" if last.exists() else "no checkpoint is saved yet"
+        raise UserError(f"training stopped at step {engine.global_step}: {next_time}")
     save_half(model.model, run_dir / "model")
     tokenizer.save_pretrained(run_dir / "model")
     loss = float(engine.callback_metrics["val/loss"])

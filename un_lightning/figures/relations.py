@@ -1,0 +1,82 @@
+"""How properties of neurons go together, after the paper's Figures 9 and 10."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from scipy.stats import linregress
+
+from un_lightning.figures.style import FAINT, MARK, REST, SEQUENTIAL, UNIVERSAL, style
+
+
+@style()
+def cos_against_frequency(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Show that neurons that fire often write against what they read (Figure 9).
+
+    Args:
+        tables: By model, one row a neuron with `sparsity` and `in_out_sim`.
+
+    Returns:
+        A panel a model: number of neurons in each cell, the least-squares line, and Pearson's correlation.
+    """
+    figure = Figure(figsize=(1.0 + 3.5 * len(tables), 3.9))
+    row = figure.subplots(1, len(tables), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (model, table) in zip(row, tables.items(), strict=True):
+        pair = table[["sparsity", "in_out_sim"]].to_numpy(dtype=np.float64)
+        pair = pair[np.isfinite(pair).all(1)]
+        bins = int(np.clip(np.sqrt(len(pair)), 20, 100))
+        cells = axes.hist2d(*pair.T, bins=bins, range=[[0, 1], [-1, 1]], cmap=SEQUENTIAL, norm=LogNorm(0.5))
+        if len(pair) > 2 and np.ptp(pair[:, 0]) > 0:
+            fit = linregress(*pair.T)
+            ends = np.array([pair[:, 0].min(), pair[:, 0].max()])
+            axes.plot(ends, fit.intercept + fit.slope * ends, color=MARK, label=f"r = {fit.rvalue:.2f}")
+            axes.legend(loc="upper right")
+        axes.axhline(0, color=FAINT, linewidth=0.6)
+        axes.set_title(f"{model}, {len(pair):,} neurons")
+        axes.set_xlabel("activation frequency")
+        axes.set_ylim(-1, 1)
+        figure.colorbar(cells[3], ax=axes, label="neurons in the cell", location="bottom", shrink=0.8)
+    row[0].set_ylabel("cos($w_{in}$, $w_{out}$)")
+    return figure
+
+
+@style()
+def redundancy(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Show that universal neurons have nearer neighbours in their own model than others (Figure 10).
+
+    Args:
+        tables: By model, one row a neuron with `group` (1 universal, 0 rest), `in_in_max`, `out_out_max` and
+            `excess_corr`.
+
+    Returns:
+        A column a model: densities of the largest cosine with another neuron, by what neurons read and by
+        what they write, and the correlation of that cosine with the excess.
+    """
+    figure = Figure(figsize=(1.0 + 3.5 * len(tables), 5.2))
+    grid = figure.subplots(2, len(tables), sharex=True, squeeze=False)
+    for column, (model, table) in enumerate(tables.items()):
+        group = table["group"].to_numpy()
+        for axes, name, side in zip(
+            grid[:, column], ("in_in_max", "out_out_max"), ("in", "out"), strict=True
+        ):
+            values = table[name].to_numpy(dtype=np.float64)
+            kept = np.isfinite(values) & (group >= 0)
+            edges = np.histogram_bin_edges(values[kept], int(np.clip(np.sqrt(kept.sum()), 15, 80)))
+            for label, colour, what in ((0, REST, "others"), (1, UNIVERSAL, "universal")):
+                here = values[kept & (group == label)]
+                if len(here):
+                    heights, _ = np.histogram(here, edges, density=True)
+                    axes.stairs(heights, edges, fill=True, color=colour, alpha=0.35)
+                    axes.stairs(heights, edges, color=colour, linewidth=1.6, label=f"{len(here):,} {what}")
+            axes.set_ylim(bottom=0)
+            axes.set_xlabel(rf"$\max_j\ \cos(w_{{{side}}}^i, w_{{{side}}}^j)$")
+            axes.xaxis.set_tick_params(labelbottom=True)
+            excess = table["excess_corr"].to_numpy(dtype=np.float64)
+            r = np.corrcoef(values[kept], excess[kept])[0, 1] if kept.sum() > 2 else np.nan
+            axes.set_title(f"{model}: r = {r:.2f} with the excess" if np.isfinite(r) else model)
+            axes.legend(loc="upper right")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("density")
+    return figure
