@@ -27,7 +27,10 @@ from un_lightning.terminal import say, show_results
 CONFIG = "config.yaml"
 PARTIAL = "partial"
 
-_FREE_KEYS = {
+FreeKeys = dict[str, tuple[str, ...] | None]
+"""Keys that two configs need not share: some keys of a group, or None for the whole key."""
+
+FREE_TO_RESUME: FreeKeys = {
     "run_dir": None,
     "root": None,
     "resume": None,
@@ -35,7 +38,7 @@ _FREE_KEYS = {
     "trainer": ("threads", "save_minutes", "timeout_minutes"),
     "data": ("workers", "store"),
 }
-"""Keys that do not change what is computed, so a resumed run may change them; None is the whole key."""
+"""What a resumed run may change, because it does not change what is computed."""
 
 
 @dataclass
@@ -160,10 +163,16 @@ def _folder(config: Config, plain: dict[str, Any]) -> tuple[Path, bool]:
     return chosen, True
 
 
-def differences(folder: Path, plain: dict[str, Any]) -> list[str]:
-    """Keys that the run in `folder` was begun with at other values, as `key: old -> new`."""
-    old = _flat(_relevant(yaml.safe_load((folder / CONFIG).read_text())))
-    new = _flat(_relevant(redact(plain)))
+def differences(folder: Path, plain: dict[str, Any], free: FreeKeys = FREE_TO_RESUME) -> list[str]:
+    """Keys that the run in `folder` was begun with at other values, as `key: old -> new`.
+
+    Args:
+        folder: The run folder.
+        plain: A config as plain values.
+        free: Keys that may differ.
+    """
+    old = _flat(_relevant(yaml.safe_load((folder / CONFIG).read_text()), free))
+    new = _flat(_relevant(redact(plain), free))
     return [
         f"{key}: {old.get(key)} -> {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
@@ -171,13 +180,13 @@ def differences(folder: Path, plain: dict[str, Any]) -> list[str]:
     ]
 
 
-def _relevant(config: dict[str, Any]) -> dict[str, Any]:
+def _relevant(config: dict[str, Any], free: FreeKeys) -> dict[str, Any]:
     kept = {}
     for key, value in config.items():
-        free = _FREE_KEYS.get(key, ())
-        if free is None:
+        some = free.get(key, ())
+        if some is None:
             continue
-        kept[key] = {k: v for k, v in value.items() if k not in free} if isinstance(value, dict) else value
+        kept[key] = {k: v for k, v in value.items() if k not in some} if isinstance(value, dict) else value
     return kept
 
 

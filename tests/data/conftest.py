@@ -10,7 +10,27 @@ from un_lightning.config import DataConfig, DataSource
 
 
 END = "<|endoftext|>"
-WORDS = "the cat sat on a mat and saw that other cats sat there too while rain fell on roofs".split()
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "saw",
+    "that",
+    "other",
+    "cats",
+    "sat",
+    "there",
+    "too",
+    "while",
+    "rain",
+    "fell",
+    "on",
+    "roofs",
+]
 
 
 def train_bpe(**special):

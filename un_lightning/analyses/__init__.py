@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 ANALYSES = {
     "activations": "un_lightning.analyses.activations:ActivationsAnalysis",
     "correlation": "un_lightning.analyses.correlation:CorrelationAnalysis",
+    "correlation/screen": "un_lightning.analyses.screen:ScreenAnalysis",
     "weights": "un_lightning.analyses.weights:WeightsAnalysis",
 }
-"""Module and class of each `analysis.kind` that is a pass over models; imported when it is used."""
+"""Module and class of each `analysis.kind` that is a pass over models; imported when it is used.
+
+Where a kind has several methods, one that is not the first has `kind/method`.
+"""
 
 REPORTS = {
     "properties": "un_lightning.analyses.properties:PropertiesReport",
@@ -39,7 +43,8 @@ def make_analysis(config: AnalysisConfig, family: "Family", seed: int) -> "Analy
     Raises:
         UserError: The models lack what the analysis reads.
     """
-    return _find(ANALYSES[config.kind])(config, family, seed)
+    method = f"{config.kind}/{getattr(config, 'method', '')}"
+    return _find(ANALYSES.get(method, ANALYSES[config.kind]))(config, family, seed)
 
 
 def make_report(config: AnalysisConfig, seed: int) -> "Callable[[], Results]":

@@ -59,6 +59,10 @@ class Analysis(pl.LightningModule):
         """
         return token_blocks(config, self.family)
 
+    def pilot(self, data: Stream) -> Any:
+        """What `look` gets to see: a few blocks."""
+        return data.pilot(self.pilot_blocks)
+
     @abstractmethod
     def look(self, pilot: Any) -> dict[str, Tensor]:
         """What must be known before the first batch, such as shifts; computed on rank 0 alone."""
@@ -96,7 +100,7 @@ class Analysis(pl.LightningModule):
         self.batches = self.position + int(self.trainer.num_val_batches[0])
         known = self._known
         if self.trainer.is_global_zero and known is None:
-            pilot = self.transfer_batch_to_device(data.pilot(self.pilot_blocks), self.device, 0)
+            pilot = self.transfer_batch_to_device(self.pilot(data), self.device, 0)
             known = {name: value.cpu() for name, value in self.look(pilot).items()}
         known = self.trainer.strategy.broadcast(known)
         assert known is not None

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from un_lightning.analyses.extra_sums import ExtraSums
@@ -54,23 +55,19 @@ def correlation_results(
             table = table.join(intervals.columns(name, best, table, config.confidence))
         tables.append(measures.join(table, members[name]))
     neurons = pd.concat(tables, ignore_index=True)
-    matches = pd.concat([_matches(members, name, views[name]) for name in members], ignore_index=True)
+    matches = pd.concat([match_table(members, name, views[name]) for name in members], ignore_index=True)
     summaries = pd.concat([_summaries(members, name, views[name]) for name in members], ignore_index=True)
     layer_match = layer_match_table(matches, {name: len(m.units.widths) for name, m in members.items()})
     own = neurons[neurons["model"] == reference]
     own_match = layer_match[layer_match["model"] == reference]
-    results = Results(scalars=_scalars(config, own, neurons, len(views[reference]), count))
+    results = Results(scalars=correlation_scalars(config, own, neurons, len(views[reference]), count))
     results.tables = {
         "neurons": neurons, "matches": matches, "summaries": summaries, "layer_match": layer_match,
     }  # fmt: skip
-    results.figures = {
-        "max_correlation_by_layer": figures.max_correlation_by_layer(own),
-        "excess_distribution": figures.excess_distribution(own, config.threshold),
-        "universal_by_layer": figures.universal_by_layer(own, config.threshold),
-        "layer_match": figures.layer_match(own_match),
-    }
+    results.figures = correlation_figures(own, own_match, config.threshold)
     measures.finish(results, members, reference)
-    results.headline = _headline(results.scalars, reference, members[reference].units, config.baseline)
+    units = members[reference].units
+    results.headline = correlation_headline(results.scalars, reference, units, config.baseline)
     return results
 
 
@@ -125,7 +122,17 @@ def layer_match_table(matches: pd.DataFrame, layers: dict[str, int]) -> pd.DataF
     return pd.concat(tables, ignore_index=True)
 
 
-def _matches(members: dict[str, MemberSums], name: str, views: dict[str, View]) -> pd.DataFrame:
+def correlation_figures(own: pd.DataFrame, own_match: pd.DataFrame, threshold: float) -> dict[str, Figure]:
+    """The figures about the reference, from its rows of the neuron table and of the layer matches."""
+    return {
+        "max_correlation_by_layer": figures.max_correlation_by_layer(own),
+        "excess_distribution": figures.excess_distribution(own, threshold),
+        "universal_by_layer": figures.universal_by_layer(own, threshold),
+        "layer_match": figures.layer_match(own_match),
+    }
+
+
+def match_table(members: dict[str, MemberSums], name: str, views: dict[str, View]) -> pd.DataFrame:
     """The k best partners (ranks 1, 2, …) and the k worst (-1, -2, …) of each valid unit."""
     parts = []
     units = members[name].units
@@ -184,9 +191,18 @@ def _standard_error(drawn: Float[np.ndarray, "draws units"]) -> Float[np.ndarray
     return drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
 
 
-def _scalars(
+def correlation_scalars(
     config: CorrelationConfig, own: pd.DataFrame, neurons: pd.DataFrame, others: int, count: int
 ) -> dict[str, float | int | str | bool | list]:
+    """Numbers of the summary, about the reference unless a name says otherwise.
+
+    Args:
+        config: The threshold.
+        own: Rows of the reference.
+        neurons: Rows of all models.
+        others: Models that the reference is compared with.
+        count: Counted tokens.
+    """
     universal = int(own["universal"].sum())
     scalars: dict[str, float | int | str | bool | list] = {
         "universal/count": universal,
@@ -215,7 +231,10 @@ def _scalars(
     return scalars
 
 
-def _headline(scalars: dict, reference: str, units: Units, baseline: Baseline) -> list[tuple[str, str]]:
+def correlation_headline(
+    scalars: dict, reference: str, units: Units, baseline: Baseline
+) -> list[tuple[str, str]]:
+    """The rows that end a run, from its scalars."""
     invalid = scalars["neurons/invalid"]
     return [
         (

@@ -125,9 +125,14 @@ def _pair_scalars(found: list[Measured]) -> dict[str, float]:
         name: float(np.mean([one.scalars[name] for one in found])) for name in sorted(found[0].scalars)
     }
     if "cka" in found[0].layers:
-        square = [one.layers["cka"] for one in found if len(set(one.layers["cka"].shape)) == 1]
-        diagonal = [value for cka in square for value in cka.diagonal()]
-        best = [value for one in found for value in one.layers["cka"].max(axis=1)]
-        scalars["cka/mean_diagonal"] = float(pd.Series(diagonal, dtype=float).mean())
-        scalars["cka/mean_best"] = float(pd.Series(best, dtype=float).mean())
+        tables = [pd.DataFrame(one.layers["cka"]) for one in found]
+        square = [cka.to_numpy() for cka in tables if cka.shape[0] == cka.shape[1]]
+        scalars["cka/mean_diagonal"] = _mean([value for cka in square for value in cka.diagonal()])
+        scalars["cka/mean_best"] = _mean([value for cka in tables for value in cka.max(axis=1)])
     return scalars
+
+
+def _mean(values: list[float]) -> float:
+    """Mean of those that exist."""
+    existing = [value for value in values if not np.isnan(value)]
+    return float(np.mean(existing)) if existing else float("nan")

@@ -13,11 +13,11 @@ from un_lightning.runs import LATEST
 
 KEYS = ["model", "layer", "neuron"]
 """Columns by which tables of the same model are joined."""
-CORRELATIONS = (
-    "max_corr", "mean_corr", "min_corr", "max_baseline", "mean_baseline", "min_baseline", "baseline_stderr",
-    "excess_corr",
+_NO_PROPERTIES = (
+    "corr", "baseline", "excess", "cosine", "jaccard", "linreg", "matching", "mutual", "followed",
+    "bin_width", "outside",
 )  # fmt: skip
-"""Columns that say how universal a neuron is."""
+"""Parts of names of columns that say how universal a neuron is, or how a number was computed."""
 
 
 def read_tables(tables: str | list[str] | dict[str, str]) -> dict[str, pd.DataFrame]:
@@ -110,7 +110,9 @@ def with_groups(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
 
 
 def comparable_columns(table: pd.DataFrame, chosen: list[str]) -> list[str]:
-    """Columns in which groups are compared: those that were chosen, or all numbers but the correlations.
+    """Columns in which groups are compared: those that were chosen, or all that are properties.
+
+    What says how universal a neuron is (its correlations) is no property of it.
 
     Raises:
         UserError: A chosen column does not exist or holds no numbers.
@@ -120,7 +122,8 @@ def comparable_columns(table: pd.DataFrame, chosen: list[str]) -> list[str]:
         for name in table.columns
         if pd.api.types.is_numeric_dtype(table[name]) and not pd.api.types.is_bool_dtype(table[name])
     ]
-    keep = [name for name in numbers if name not in (*KEYS, *CORRELATIONS, "group")]
+    own = lambda name: name not in (*KEYS, "group") and not any(part in name for part in _NO_PROPERTIES)
+    keep = [name for name in numbers if own(name)]
     for name in chosen:
         if name not in numbers:
             raise UserError(f"analysis.columns names '{name}', but the numbers are {', '.join(keep)}")

@@ -54,8 +54,9 @@ def measure_pair(
     )
     for name in config.measures:
         for side, found in zip(sides, _MEASURED[name](pair, (forward, backward), config), strict=True):
-            for mine, new in zip(side, found, strict=True):
-                mine.update(new)
+            side.units.update(found.units)
+            side.layers.update(found.layers)
+            side.scalars.update(found.scalars)
     return sides
 
 
@@ -79,12 +80,12 @@ def _linreg(pair: PairSums, _: Nearest, config: CorrelationConfig) -> Sides:
         units = {"linreg_r2": _numpy(r2), "linreg_layer": _numpy(layer)}
         means = torch.stack([fit.r2[units].nanmean(0) for units in side.left.layers])
         predictors = [int(side.right.moments.valid[units].sum()) for units in side.right.layers]
-        scalars = {"linreg/ridge": fit.ridge, "linreg/null": float(np.mean(predictors)) / side.count}
+        scalars = {"linreg/ridge": fit.ridge, "linreg/null": float(np.mean(predictors)) / side.tokens}
         if config.full_gram:
             everything = explained_by_all(side, config.ridge)
             units["linreg_all_r2"] = _numpy(everything.r2[:, 0])
             scalars["linreg/ridge"] = max(fit.ridge, everything.ridge)
-            scalars["linreg/null_all"] = float(np.sum(predictors)) / side.count
+            scalars["linreg/null_all"] = float(np.sum(predictors)) / side.tokens
         return Measured(units, {"linreg": _numpy(means)}, scalars)
 
     return _both(pair, one)

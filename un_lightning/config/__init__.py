@@ -13,10 +13,11 @@ from omegaconf import MISSING
 from un_lightning.config.activations import ActivationsConfig
 from un_lightning.config.analysis import AnalysisConfig
 from un_lightning.config.checks import require
-from un_lightning.config.correlation import Baseline, CorrelationConfig, Gemm, MeasureName, Pairs
+from un_lightning.config.correlation import Baseline, CorrelationConfig, Gemm, MeasureName, Method, Pairs
 from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
 from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
 from un_lightning.config.models import MemberConfig, ModelsConfig, ModelSource, Site
+from un_lightning.config.neuron_table import NeuronTableConfig
 from un_lightning.config.properties import PropertiesConfig, PublishedConfig
 from un_lightning.config.training import LanguageModelConfig, TokenizerConfig, TrainingConfig
 from un_lightning.config.weights import Vocabulary, Weights, WeightsConfig
@@ -37,8 +38,10 @@ __all__ = [
     "LoggerKind",
     "MeasureName",
     "MemberConfig",
+    "Method",
     "ModelSource",
     "ModelsConfig",
+    "NeuronTableConfig",
     "Pairs",
     "Part",
     "Site",
@@ -88,6 +91,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
     "analysis": {
         "activations": ActivationsConfig,
         "correlation": CorrelationConfig,
+        "neuron_table": NeuronTableConfig,
         "properties": PropertiesConfig,
         "published": PublishedConfig,
         "weights": WeightsConfig,

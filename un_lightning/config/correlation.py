@@ -52,6 +52,17 @@ class MeasureName(StrEnum):
     matching = "matching"
 
 
+class Method(StrEnum):
+    """`exact` correlates all pairs of units over all tokens.
+
+    `screen` does so on a sample of the tokens and follows only each unit's best partners over all of them
+    (docs/screening.md): about as dear as running the models, and without a matrix of all pairs.
+    """
+
+    exact = "exact"
+    screen = "screen"
+
+
 class Gemm(StrEnum):
     """Input type of the matrix products; the accumulator is float32 in every case."""
 
@@ -66,6 +77,7 @@ class CorrelationConfig(AnalysisConfig):
     """Correlation of every pair of units of two models, with its baseline (paper sections 3 and 4)."""
 
     kind: str = "correlation"
+    method: Method = Method.exact
     site: Site = Site.mlp_post
     pairs: Pairs = Pairs.star
     threshold: float = 0.5
@@ -81,7 +93,7 @@ class CorrelationConfig(AnalysisConfig):
     """Ridge of `linreg`, as a share of the mean variance of the predicting units."""
     full_gram: bool = False
     """Let `linreg` also predict from all layers together: one more accumulator of all pairs of units, and
-    0.6 of a pair's matrix product, for every model."""
+    0.6 to 0.8 of a pair's matrix product, for every model."""
     matching_size: int = 4096
     """Widest layer whose units `matching` assigns exactly (about one second a block of 3,072, on the CPU);
     wider ones are matched greedily."""
@@ -94,6 +106,11 @@ class CorrelationConfig(AnalysisConfig):
     """Rows of the correlation matrix that are reduced at a time."""
     candidates: int = 8
     """Partners of each unit that are followed through the pass."""
+    sample: int | None = None
+    """Tokens on which `screen` correlates all pairs; null takes 2 % of the tokens, at least 8,192 and at most
+    131,072."""
+    floor: float = 0.2
+    """Of units whose correlations are all below it, `screen` follows only the best partner on the sample."""
     confidence: float = 0.95
     """Of intervals and certificates."""
     jackknife: int = 20
@@ -106,6 +123,8 @@ class CorrelationConfig(AnalysisConfig):
         require(0 < self.confidence < 1, f"analysis.confidence is {self.confidence}, outside (0, 1)")
         require(-2 <= self.threshold <= 2, f"analysis.threshold is {self.threshold}, outside [-2, 2]")
         at_least("analysis", self, matching_size=0)
+        if self.method is Method.screen:
+            self._check_screen()
         require(self.ridge > 0, f"analysis.ridge is {self.ridge}, but must be above 0")
         require(
             len(set(self.measures)) == len(self.measures),
@@ -114,6 +133,18 @@ class CorrelationConfig(AnalysisConfig):
         require(
             not self.full_gram or MeasureName.linreg in self.measures,
             "analysis.full_gram is for linreg alone: add linreg to analysis.measures or leave it out",
+        )
+
+    def _check_screen(self) -> None:
+        require(self.sample is None or self.sample >= 1, f"analysis.sample is {self.sample}, below 1")
+        require(
+            self.baseline.is_rotation,
+            f"analysis.method=screen has no baseline {self.baseline}: choose rotation, gaussian_rows or "
+            "rotation_z",
+        )
+        needs_all = sorted({*self.measures} - {MeasureName.mutual, MeasureName.cka})
+        require(
+            not needs_all, f"analysis.measures={needs_all} need all pairs of units: use analysis.method=exact"
         )
 
     @property

@@ -154,6 +154,8 @@ def _load(folder: Path) -> Dataset:
         )
     try:
         table = load_from_disk(str(folder))
+    except IndexError as error:  # what `datasets` says to a table without any file of rows
+        raise UserError(f"{folder} holds no rows") from error
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise UserError(f"{folder} is no token store that `datasets` can open: {error}") from error
     if not isinstance(table, Dataset):

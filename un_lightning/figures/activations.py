@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
 from un_lightning.figures.quantile_boxes import CAPTION, legend_patch, quantile_boxes
 from un_lightning.figures.style import FAINT, INK, MARK, MATCH, style
@@ -17,8 +17,8 @@ _PANELS = {
     "skew": "skew",
     "kurt": "kurtosis",
     "sparsity": "activation frequency",
-    "eta2_token": "variance explained by token (η²)",
-    "eta2_position": "variance explained by position (η²)",
+    "eta2_token": "variance by token (η²)",
+    "eta2_position": "variance by position (η²)",
 }
 _GAUSSIAN = {"skew": 0.0, "kurt": 3.0}
 _SHARES = ("sparsity", "eta2_token", "eta2_position")
@@ -44,15 +44,16 @@ def statistics_by_layer(neurons: pd.DataFrame) -> Figure:
         values = np.asarray(neurons[name], dtype=np.float64)
         for place, layer in enumerate(layers):
             here = values[np.asarray(neurons["layer"]) == layer]
-            quantile_boxes(axes, place, here, width=0.8, colour=MATCH)
+            quantile_boxes(axes, float(place), here, width=0.8, colour=MATCH)
         axes.set_title(label)
         axes.set_xlim(-0.6, len(layers) - 0.4)
         step = 1 if len(layers) <= _MAX_LAYERS_WITH_TICKS else -(-len(layers) // 6)
         axes.set_xticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
         if name in _GAUSSIAN:
             axes.axhline(_GAUSSIAN[name], color=MARK, linestyle="--", linewidth=1)
-        if name == "kurt" and np.nanmin(values, initial=np.inf) > 0:
+        if name == "kurt" and axes.get_ylim()[1] > 10 * _GAUSSIAN["kurt"]:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(ScalarFormatter())
         if name in _SHARES:
             axes.set_ylim(0, max(axes.get_ylim()[1], 0.01))
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
@@ -60,8 +61,9 @@ def statistics_by_layer(neurons: pd.DataFrame) -> Figure:
         axes.set_axis_off()
     for axes in grid[len(columns) - _COLUMNS : len(columns)]:
         axes.set_xlabel(f"layer of {model}")
+    caption = CAPTION.replace("; ", "\n")
     handles = [
-        legend_patch(f"neurons of a layer\n{CAPTION.replace('; ', chr(10))}", MATCH),
+        legend_patch(f"neurons of a layer\n{caption}", MATCH),
         Line2D([], [], color=MARK, linestyle="--", linewidth=1, label="Gaussian"),
     ]
     grid[-1].legend(handles=handles, loc="center left", fontsize=8, labelspacing=1.2)
@@ -86,7 +88,7 @@ def neuron_histograms(neurons: pd.DataFrame, histograms: pd.DataFrame, panels: i
     for axes, index in zip(grid, ranked, strict=False):
         neuron, histogram = neurons.loc[index], histograms.loc[index]
         _density(axes, neuron, histogram)
-        about = f"kurt {neuron['kurt']:.0f}, fires {_percent(neuron['sparsity'])}"
+        about = f"kurt {neuron['kurt']:.3g}, fires {_percent(neuron['sparsity'])}"
         axes.set_title(f"{_name(neuron)}   {about}", fontsize=9)
     for axes in grid[len(ranked) :]:
         axes.set_axis_off()
@@ -97,7 +99,7 @@ def neuron_histograms(neurons: pd.DataFrame, histograms: pd.DataFrame, panels: i
     handles = [
         legend_patch(f"neurons of {neurons['model'].iloc[0]} with the largest kurtosis", MATCH),
         Line2D([], [], color=INK, linewidth=1, label="Gaussian of the same mean and variance"),
-        Line2D([], [], color=MARK, linestyle="--", linewidth=1, label="fires above"),
+        Line2D([], [], color=MARK, linestyle="--", linewidth=1, label="zero, above which they fire"),
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3)
     return figure
@@ -171,6 +173,7 @@ def _density(axes: Axes, neuron: pd.Series, histogram: pd.Series) -> None:
     axes.axvline(0, color=MARK, linestyle="--", linewidth=1)
     axes.set_yscale("log")
     axes.set_ylim(lowest / 3, 2 * density.max())
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
 def _name(neuron: pd.Series) -> str:

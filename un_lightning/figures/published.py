@@ -1,7 +1,6 @@
 """Where the published universal neurons lie, and how their properties change with depth."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,32 +11,18 @@ from un_lightning.figures.properties import LABELS
 from un_lightning.figures.style import FAINT, HUES, UNIVERSAL, style
 
 
-class Depth(Protocol):
-    """Size of a model."""
-
-    @property
-    def layers(self) -> int:
-        """Layers."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """Neurons of a layer."""
-        ...
-
-
 @style()
-def universal_by_layer(tables: Mapping[str, pd.DataFrame], models: Mapping[str, Depth]) -> Figure:
+def universal_by_layer(tables: Mapping[str, pd.DataFrame], sizes: Mapping[str, tuple[int, int]]) -> Figure:
     """Show which share of each layer is universal.
 
     Args:
         tables: By model, one row a universal neuron with `layer`.
-        models: Sizes of the models.
+        sizes: By model, its layers and the neurons of a layer.
     """
     figure = Figure(figsize=(1.0 + 3.4 * len(tables), 3.1))
     row = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
     for axes, (name, table) in zip(row, tables.items(), strict=True):
-        layers, width = models[name].layers, models[name].width
+        layers, width = sizes[name]
         counts = np.bincount(table["layer"], minlength=layers)
         axes.bar(np.arange(layers), 100 * counts / width, width=0.75, color=UNIVERSAL)
         axes.set_title(f"{name}: {counts.sum():,} of {layers * width:,}")
@@ -48,12 +33,12 @@ def universal_by_layer(tables: Mapping[str, pd.DataFrame], models: Mapping[str, 
 
 
 @style()
-def medians_by_depth(tables: Mapping[str, pd.DataFrame], models: Mapping[str, Depth]) -> Figure:
+def medians_by_depth(tables: Mapping[str, pd.DataFrame], sizes: Mapping[str, tuple[int, int]]) -> Figure:
     """Show medians of the universal neurons of each layer against relative depth.
 
     Args:
         tables: By model, one row a universal neuron with `layer` and the columns of the panels.
-        models: Sizes of the models.
+        sizes: By model, its layers and the neurons of a layer.
 
     Returns:
         A panel a column: medians as lines, the middle half of the neurons as a band.
@@ -65,7 +50,7 @@ def medians_by_depth(tables: Mapping[str, pd.DataFrame], models: Mapping[str, De
         for (name, table), hue in zip(tables.items(), HUES, strict=False):
             grouped = table.groupby("layer")[column]
             low, middle, high = (grouped.quantile(level).to_numpy() for level in (0.25, 0.5, 0.75))
-            depth = np.unique(table["layer"]) / max(models[name].layers - 1, 1)
+            depth = np.unique(table["layer"]) / max(sizes[name][0] - 1, 1)
             axes.fill_between(depth, low, high, color=hue, alpha=0.15, linewidth=0)
             axes.plot(depth, middle, color=hue, marker=".", label=name)
         axes.set_title(LABELS[column].replace("\n", " "))

@@ -54,7 +54,9 @@ class Candidates:
 
         estimates = torch.cat([self.estimate[rows], found], dim=1)
         errors = torch.cat([self.error[rows], errors], dim=1)
-        partners = torch.cat([self.partner[rows], torch.where(found == -torch.inf, -1, where + offset)], dim=1)
+        partners = torch.cat(
+            [self.partner[rows], torch.where(found == -torch.inf, -1, where + offset)], dim=1
+        )
         self.estimate[rows], order = estimates.topk(self.k, dim=1)
         self.error[rows] = errors.gather(1, order)
         self.partner[rows] = partners.gather(1, order)

@@ -22,9 +22,7 @@ class FollowedPairs(Statistic):
     A pair that two units name is followed once. A pair that any rank dropped is dropped.
     """
 
-    def __init__(
-        self, forward: Screened, backward: Screened, critical: float, floor: float = -1.0
-    ) -> None:
+    def __init__(self, forward: Screened, backward: Screened, critical: float, floor: float = -1.0) -> None:
         """Follow every candidate that can still be a unit's best.
 
         Args:
@@ -33,7 +31,6 @@ class FollowedPairs(Statistic):
             critical: Standard errors between an estimate and its bounds.
             floor: Of units whose candidates all have upper bounds below it, only the best is followed.
         """
-        self.sides = (forward, backward)
         self.critical = critical
         rights = len(backward.partner)
         self.shape = (len(forward.partner), rights)
@@ -43,12 +40,18 @@ class FollowedPairs(Statistic):
             torch.where(forward.partner >= 0, left * rights + forward.partner, -1),
             torch.where(backward.partner >= 0, backward.partner * rights + right, -1),
         ]
-        wanted = []
-        for key, side in zip(keys, self.sides, strict=True):
+        wanted, sides = [], []
+        for key, side in zip(keys, (forward, backward), strict=True):
             keep = contenders(side.estimate, side.error, critical)
-            hopeless = (side.estimate + critical * side.error).amax(1) < floor
+            upper = side.estimate + critical * side.error
+            hopeless = upper.amax(1) < floor
             keep[hopeless, 1:] = False
             wanted.append(key[keep])
+            upper[:, 0] = -torch.inf
+            given_up = torch.maximum(side.rest, upper.amax(1))
+            sides.append(side._replace(rest=torch.where(hopeless, given_up, side.rest)))
+        self.sides = tuple(sides)
+        """Candidates of the row and of the column model; the bounds cover those given up for the floor."""
         pairs = torch.cat(wanted).unique()
         self.left, self.right = pairs // rights, pairs % rights
         self.slots = [_slots(pairs, key) for key in keys]
@@ -77,18 +80,14 @@ class FollowedPairs(Statistic):
         products = pair_products(left, right, self._crow, self._rows, self._columns)
         self.tensors["product"][self._active] += products.double()
 
-    def correlations(
-        self, count: int, left: UnitMoments, right: UnitMoments
-    ) -> Float64[Tensor, " pairs"]:
+    def correlations(self, count: int, left: UnitMoments, right: UnitMoments) -> Float64[Tensor, " pairs"]:
         """Correlation of every followed pair over `count` tokens; -inf where dropped or not defined."""
         mean = self.tensors["product"] / count - left.mean[self.left] * right.mean[self.right]
         value = mean / (left.deviation[self.left] * right.deviation[self.right])
         known = left.valid[self.left] & right.valid[self.right] & (self.tensors["dropped"] == 0)
         return torch.where(known & torch.isfinite(value), value.clamp(-1, 1), -torch.inf)
 
-    def of_candidates(
-        self, side: int, values: Float64[Tensor, " pairs"]
-    ) -> Float64[Tensor, "units k"]:
+    def of_candidates(self, side: int, values: Float64[Tensor, " pairs"]) -> Float64[Tensor, "units k"]:
         """Values of each unit's candidates; -inf where one is not followed.
 
         Args:

@@ -18,7 +18,9 @@ class HeldOutMaximum:
     the order of τ²/σ². Units without any correlation (V ≤ 0) get 0.
     """
 
-    def __init__(self, draws: int, units: int, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, draws: int, units: int, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         self.found = torch.full((draws, 2, units), -torch.inf, dtype=dtype, device=device)
         self.held_out = torch.zeros(draws, 2, units, dtype=dtype, device=device)
 

@@ -50,7 +50,7 @@ class PairSums(NamedTuple):
 
     product: Float[Tensor, "left right"]
     """Σ a bᵀ of shifted activations."""
-    count: int
+    tokens: int
     """Counted tokens."""
     left: ModelSums
     right: ModelSums
@@ -63,7 +63,7 @@ class PairSums(NamedTuple):
     def swapped(self) -> "PairSums":
         """The same sums seen from the other model; nothing is copied."""
         activity = None if self.activity is None else self.activity.swapped
-        return PairSums(self.product.T, self.count, self.right, self.left, self.tile, activity)
+        return PairSums(self.product.T, self.tokens, self.right, self.left, self.tile, activity)
 
     def tiles(self, within: slice | None = None) -> list[slice]:
         """Rows to walk over, `tile` at a time.
@@ -77,7 +77,7 @@ class PairSums(NamedTuple):
     def covariance(self, rows: slice, columns: slice) -> Float[Tensor, "rows columns"]:
         """Cov(a, b) / σ_a of a block; zero where a unit is invalid."""
         left, right = moments_of(self.left.moments, rows), moments_of(self.right.moments, columns)
-        return centred(self.product[rows, columns], self.count, left, right)
+        return centred(self.product[rows, columns], self.tokens, left, right)
 
     def correlation(self, rows: slice, columns: slice) -> Float[Tensor, "rows columns"]:
         """Pearson correlations of a block, in [-1, 1]; zero where a unit is invalid."""

@@ -34,8 +34,8 @@ def shuffled_tokens(
     keys = _hashed((blocks[:, None] * context + positions) ^ _scrambled(seed, counted.device))
     # Both orders have the counted tokens of a block first, in their own and in a random order.
     last = torch.iinfo(torch.int64).max
-    own = (~counted).long().argsort(1, stable=True)
-    random = keys.masked_fill(~counted, last).argsort(1, stable=True)
+    own = (~counted).long().argsort(dim=1, stable=True)
+    random = keys.masked_fill(~counted, last).argsort(dim=1, stable=True)
     source = torch.empty_like(own).scatter_(1, own, random)
     return (source + torch.arange(len(counted), device=counted.device)[:, None] * context).flatten()
 

@@ -41,7 +41,7 @@ class TokenSample(Statistic):
 
     def find(self, places: Int[Tensor, " tokens"]) -> tuple[Int[Tensor, " hits"], Int[Tensor, " hits"]]:
         """Which of some tokens are in the sample: their indices, and their slots."""
-        slots = torch.searchsorted(self.places, places).clamp(max=len(self.places) - 1)
+        slots = torch.searchsorted(self.places, places.contiguous()).clamp(max=len(self.places) - 1)
         hits = (self.places[slots] == places).nonzero().squeeze(1)
         return hits, slots[hits]
 

@@ -1,4 +1,4 @@
-"""The matrix [units, tokens] of one batch: each unit's activations lie side by side, as dot products like it."""
+"""The matrix [units, tokens] of one batch: a unit's tokens lie side by side, as dot products like it."""
 
 import torch
 from jaxtyping import Float, Int

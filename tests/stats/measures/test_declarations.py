@@ -27,18 +27,14 @@ def transform(values, widths, what, seed):
     """Change the activations of each layer."""
     generator = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
-    pieces = []
-    for part in (values[:, columns] for columns in slices(widths)):
-        width = part.shape[1]
-        pieces.append(
-            {
-                Transformation.permutation: lambda: part[:, torch.randperm(width, generator=generator)],
-                Transformation.isotropic_scaling: lambda: part * draw(1).exp(),
-                Transformation.scaling: lambda: part * draw(width).exp(),
-                Transformation.shift: lambda: part + draw(width),
-                Transformation.rotation: lambda: part @ torch.linalg.qr(draw(width, width))[0],
-            }[what]()
-        )
+    changes = {
+        Transformation.permutation: lambda part: part[:, torch.randperm(part.shape[1], generator=generator)],
+        Transformation.isotropic_scaling: lambda part: part * draw(1).exp(),
+        Transformation.scaling: lambda part: part * draw(part.shape[1]).exp(),
+        Transformation.shift: lambda part: part + draw(part.shape[1]),
+        Transformation.rotation: lambda part: part @ torch.linalg.qr(draw(part.shape[1], part.shape[1]))[0],
+    }
+    pieces = [changes[what](values[:, columns]) for columns in slices(widths)]
     return torch.cat(pieces, dim=1)
 
 
@@ -50,7 +46,8 @@ def sides(measure, what):
     """Which models the measure declares that it may be done to."""
     if what in measure.invariant_to:
         return ["left", "right", "both"]
-    return ["right"] if what in measure.partner_invariant_to else []
+    alone = {"left": measure.left_invariant_to, "right": measure.right_invariant_to}
+    return [side for side, declared in alone.items() if what in declared]
 
 
 def changed(seed, what, side, data):
@@ -93,9 +90,12 @@ def test_declared_invariances_hold(measure, what, side, seed):
 
 @pytest.mark.parametrize(("measure", "what", "side"), NOT_DECLARED, ids=names(NOT_DECLARED))
 def test_what_is_not_declared_does_not_hold(measure, what, side):
-    data = models(3)
+    effects = [
+        abs(score(measure, *changed(seed, what, side, models(seed))) - score(measure, *models(seed)))
+        for seed in range(5)  # a share of seven units may come out the same by chance
+    ]
     # The ridge of linreg is what notices factors: the smallest of all effects.
-    assert abs(score(measure, *changed(3, what, side, data)) - score(measure, *data)) > 1e-7
+    assert max(effects) > 1e-7
 
 
 @pytest.mark.parametrize("measure", MEASURES.values(), ids=list(MEASURES))

@@ -17,7 +17,7 @@ def linear_cka(pair: PairSums) -> Float64[Tensor, "left_layers right_layers"]:
 
     Invalid units are left out; a layer without a valid unit has NaN.
     """
-    own = [torch.stack(_norms(model, pair.count)) for model in (pair.left, pair.right)]
+    own = [torch.stack(_norms(model, pair.tokens)) for model in (pair.left, pair.right)]
     return (_cross_norms(pair) / torch.outer(*own)).clamp_(max=1)
 
 

@@ -71,7 +71,7 @@ def _explained(
     r2 = torch.full((len(own),), torch.nan, dtype=torch.float64, device=gram.device)
     if not valid.any():
         return r2, ridge
-    covariance = layer_covariance(gram, pair.count, moments.mean[columns], valid)
+    covariance = layer_covariance(gram, pair.tokens, moments.mean[columns], valid)
     factor, used = _factor(covariance, valid, ridge)
     for rows in pair.tiles():
         cross = pair.covariance(rows, columns).double()
@@ -104,8 +104,9 @@ register(
         invariant_to=frozenset(
             {Transformation.permutation, Transformation.isotropic_scaling, Transformation.shift}
         ),
+        left_invariant_to=frozenset({Transformation.scaling}),
         # λ is a share of the mean variance, which rotations keep and factors for each unit do not.
-        partner_invariant_to=frozenset({Transformation.rotation}),
+        right_invariant_to=frozenset({Transformation.rotation}),
         source="Bau et al. 2019",
     )
 )

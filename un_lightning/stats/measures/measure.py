@@ -37,8 +37,10 @@ class Measure:
     larger_is_more_similar: bool
     invariant_to: frozenset[Transformation]
     """Done to either model, or to both in different ways."""
-    partner_invariant_to: frozenset[Transformation] = frozenset()
-    """Done to the other (column) model alone, besides `invariant_to`."""
+    left_invariant_to: frozenset[Transformation] = frozenset()
+    """Done to the row model alone, besides `invariant_to`."""
+    right_invariant_to: frozenset[Transformation] = frozenset()
+    """Done to the column model alone, besides `invariant_to`."""
     source: str = ""
     """Where the measure comes from."""
 

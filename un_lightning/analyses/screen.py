@@ -1,0 +1,200 @@
+"""Study one without a matrix of all pairs: candidates from a sample, followed over the whole stream.
+
+The sample's blocks are read before the pass, on rank 0, and again in their turn within it: the state of the
+pass is a sum over the stream alone, so ranks and resumed runs need to know no more than the candidates.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from un_lightning.analyses.base import Analysis
+from un_lightning.analyses.member_sums import MemberSums
+from un_lightning.analyses.screen_report import screen_results
+from un_lightning.analyses.screen_sample import check_memory, pack, sample_blocks, screening_side, unpack
+from un_lightning.config import CorrelationConfig, Gemm
+from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.data.loader import NEIGHBOURS, Batch
+from un_lightning.data.stream import Stream
+from un_lightning.errors import UserError
+from un_lightning.models.family import Family
+from un_lightning.results import Results
+from un_lightning.stats.block_sample import GROUPS, BlockSample
+from un_lightning.stats.block_sums import BlockSums
+from un_lightning.stats.cross_product import tf32_products
+from un_lightning.stats.followed_pairs import FollowedPairs
+from un_lightning.stats.screening import ScreeningSide, critical_value, screen_pair
+from un_lightning.stats.unit_major import UnitMajorBuffer
+
+
+CHECKS = 24
+"""At most so often a rank drops pairs: after 4, 8, 16, … batches."""
+
+
+class ScreenAnalysis(Analysis):
+    """The best partners of every unit in the chosen pairs of models."""
+
+    settings: CorrelationConfig
+
+    def __init__(self, config: CorrelationConfig, family: Family, seed: int) -> None:
+        super().__init__(config, family, seed)
+        self.pairs = family.pairs(config.pairs)
+        if not self.pairs:
+            raise UserError(
+                f"correlations need two models, but family {family.name} has only '{family.reference}'"
+            )
+        self.units = {name: model.units(config.site) for name, model in family.models.items()}
+
+    def pilot(self, data: Stream) -> Any:
+        """The blocks of the sample."""
+        assert isinstance(data, TokenBlocks)
+        self.stream_blocks = data.total // data.config.context
+        self.sample_batch = data.config.batch_size
+        return data.pilot(sample_blocks(self.settings, data.total, data.config.context))
+
+    def look(self, pilot: Batch) -> dict[str, Tensor]:
+        """Shifts, and the candidates, bounds and baselines of every pair of models."""
+        if pilot.count < 2:
+            raise UserError("no token of the sample is counted: choose another data.exclude")
+        check_memory(self.units, pilot.tokens.numel(), self.kept, self.settings.draws, self.device)
+        blocks = len(pilot.tokens)
+        critical = critical_value(self.settings.confidence, self._bounds(), min(GROUPS, blocks))
+        known = {"stream": torch.tensor([blocks, self.stream_blocks, critical], dtype=torch.float64)}
+        samples = {}
+        for name in self.units:
+            shift = self._shift(name, pilot)
+            samples[name] = self._sample(name, pilot, shift)
+            known[f"shift/{name}"] = shift
+        sides: dict[str, ScreeningSide] = {}
+        for number, pair in enumerate(self.pairs):
+            for name in pair:
+                if name not in sides:
+                    sides[name] = screening_side(samples[name], self.units[name], self.settings, self.seed)
+            left, right = pair
+            with tf32_products(self.settings.gemm is Gemm.tf32):
+                forward, backward = screen_pair(sides[left], sides[right], self.settings.candidates, critical)
+            known |= pack(left, right, forward) | pack(right, left, backward)
+            needed = {name for later in self.pairs[number + 1 :] for name in later}
+            sides = {name: side for name, side in sides.items() if name in needed}
+        return known
+
+    def begin(self, known: Mapping[str, Tensor]) -> None:
+        """Sums of every unit, and of the candidates' products."""
+        self.shifts = {name: known[f"shift/{name}"] for name in self.units}
+        self.sampled, self.streamed, critical = known["stream"].tolist()
+        self.screened = {
+            (one, two): unpack(one, two, known)
+            for left, right in self.pairs
+            for one, two in ((left, right), (right, left))
+        }
+        self.activations: dict[str, UnitMajorBuffer] = {}
+        self.sums = {name: BlockSums(units.count, self.device) for name, units in self.units.items()}
+        self.followed = {
+            (left, right): FollowedPairs(
+                self.screened[left, right], self.screened[right, left], critical, self.settings.floor
+            )
+            for left, right in self.pairs
+        }
+        self.statistics = {
+            **{f"sums-{name}": statistic for name, statistic in self.sums.items()},
+            **{f"followed-{left}-{right}": s for (left, right), s in self.followed.items()},
+        }
+
+    def add(self, batch: Batch) -> None:
+        """Run every member once, and multiply only the pairs that are followed."""
+        values: dict[str, Float[Tensor, "units tokens"]] = {}
+        for name, units in self.units.items():
+            tokens = batch.tokens.numel()
+            if name not in self.activations or self.activations[name].capacity < tokens:
+                self.activations[name] = UnitMajorBuffer(tokens, units.widths, self.shifts[name], self.kept)
+            values[name] = self._capture(self.activations[name], name, batch.tokens, batch.skipped)
+            self.sums[name].add(values[name], len(batch.tokens), batch.count)
+        for (left, right), pairs in self.followed.items():
+            pairs.add(values[left], values[right])
+
+    def after_batch(self) -> None:
+        """Once in a while, drop pairs that cannot be a unit's best any more.
+
+        Neighbouring blocks stay together in the order and may share a document, so that a run of them is
+        trusted no more than a single block.
+        """
+        if self.position < 4 or self.position & (self.position - 1) or self.sampled >= self.streamed:
+            return
+        own = next(iter(self.sums.values())).tensors
+        count, blocks = int(own["tokens"]), float(own["blocks"])
+        if count == 0 or blocks >= self.streamed:
+            return
+        remaining = NEIGHBOURS * (1 / blocks - 1 / self.streamed)
+        shrink = (remaining / (1 / self.sampled - 1 / self.streamed)) ** 0.5
+        moments = {name: self.sums[name].moments(count, self.shifts[name]) for name in self.units}
+        for (left, right), pairs in self.followed.items():
+            pairs.drop(count, moments[left], moments[right], shrink)
+
+    def report(self) -> Results:
+        """Correlations of the candidates over the whole stream, baselines from the sample, certificates."""
+        members = {
+            name: MemberSums(units, self.sums[name].moments(self.counted, self.shifts[name]), [])
+            for name, units in self.units.items()
+        }
+        effective = {name: sums.effective_blocks() for name, sums in self.sums.items()}
+        results = screen_results(
+            self.settings,
+            self.family.reference,
+            members,
+            self.followed,
+            effective,
+            self.sampled / self.streamed,
+            self.counted,
+        )
+        results.scalars["screen/sample_blocks"] = int(self.sampled)
+        return results
+
+    @property
+    def kept(self) -> torch.dtype:
+        """Type of the activations that are kept for products."""
+        if self.settings.gemm is Gemm.bfloat16:
+            return torch.bfloat16
+        return torch.float64 if self.dtype == torch.float64 else torch.float32
+
+    def _bounds(self) -> int:
+        """Bounds that must hold together for one unit: those of all partners, and those that drop pairs."""
+        checks = CHECKS * self.trainer.world_size
+        return max(units.count for units in self.units.values()) + 2 * self.settings.candidates * checks
+
+    def _capture(
+        self,
+        buffer: UnitMajorBuffer,
+        name: str,
+        tokens: Int[Tensor, "block position"],
+        skipped: Int[Tensor, " skipped"],
+    ) -> Float[Tensor, "units tokens"]:
+        self.family.models[name].run(tokens, {self.settings.site: buffer.sink})
+        return buffer.finish(skipped)
+
+    def _shift(self, name: str, pilot: Batch) -> Float[Tensor, " units"]:
+        """Mean over a few blocks, as the exact method subtracts it."""
+        tokens = pilot.tokens[: self.settings.pilot]
+        counted = pilot.counted[: self.settings.pilot]
+        nothing = torch.zeros(self.units[name].count, device=self.device)
+        wide = torch.float64 if self.dtype == torch.float64 else torch.float32
+        buffer = UnitMajorBuffer(tokens.numel(), self.units[name].widths, nothing, wide)
+        values = self._capture(buffer, name, tokens, (~counted).flatten().nonzero()[:, 0])
+        shift = values.sum(1) / counted.sum().clamp(min=1)
+        return torch.where(torch.isfinite(shift), shift, 0.0)
+
+    def _sample(self, name: str, pilot: Batch, shift: Float[Tensor, " units"]) -> BlockSample:
+        units, context = self.units[name], pilot.tokens.shape[1]
+        values = torch.empty(units.count, pilot.tokens.numel(), dtype=self.kept, device=self.device)
+        buffer = UnitMajorBuffer(self.sample_batch * context, units.widths, shift, self.kept)
+        sums = BlockSums(units.count, self.device)
+        for start in range(0, len(pilot.tokens), self.sample_batch):
+            part = slice(start, start + self.sample_batch)
+            tokens, counted = pilot.tokens[part], pilot.counted[part]
+            batch = self._capture(buffer, name, tokens, (~counted).flatten().nonzero()[:, 0])
+            sums.add(batch, len(tokens), int(counted.sum()))
+            values[:, start * context : start * context + batch.shape[1]] = batch
+        moments = sums.moments(pilot.count, shift)
+        return BlockSample(values, moments, pilot.skipped, len(pilot.tokens), self.stream_blocks)
