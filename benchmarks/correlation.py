@@ -56,7 +56,9 @@ def random_family(shape: str, members: int, device: torch.device) -> Family:
     return Family(shape, models, "a", None)
 
 
-def make_batch(generator: torch.Generator, blocks: int, context: int, vocabulary: int, device: torch.device) -> Batch:
+def make_batch(
+    generator: torch.Generator, blocks: int, context: int, vocabulary: int, device: torch.device
+) -> Batch:
     """Random tokens; the first of each block is not counted."""
     tokens = torch.randint(vocabulary, (blocks, context), generator=generator)
     counted = torch.ones_like(tokens, dtype=torch.bool)
@@ -122,7 +124,9 @@ class Reference:
             for turn in range(2)
             if name != family.reference
         }
-        self.matrices = [random_matrix(Baseline.gaussian_rows, width, i, device) for i, width in enumerate(mine)]
+        self.matrices = [
+            random_matrix(Baseline.gaussian_rows, width, i, device) for i, width in enumerate(mine)
+        ]
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> None:
@@ -184,7 +188,9 @@ def measure(shape: str, members: int, blocks: int, context: int, rounds: int, de
 
 def main() -> None:
     """Measure, print, and keep the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="two rounds of the tiny shape")
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
     parser.add_argument("--rounds", type=int, default=9)
@@ -200,7 +206,9 @@ def main() -> None:
     for members in (2, 5) if options.shape == "tiny" else (2,):
         results.append(measure(options.shape, members, 4096 // context, context, rounds, device))
         print(json.dumps(results[-1], indent=1))
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     report = {
         "benchmark": "correlation",
         "date": str(date.today()),

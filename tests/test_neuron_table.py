@@ -1,5 +1,6 @@
 """The neuron table: parts run once, are found again, and are joined without losing or mixing neurons."""
 
+import os
 from dataclasses import asdict
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from un_lightning.config import Config, NeuronTableConfig
+from un_lightning.config import ActivationsConfig, Config, NeuronTableConfig, WeightsConfig
 from un_lightning.config.engine import LoggerConfig, LoggerKind
 from un_lightning.config.neuron_table import PARTS
 from un_lightning.errors import UserError
@@ -17,7 +18,9 @@ from un_lightning.reuse import finished_run
 
 
 COLUMNS = {
-    "correlation": ("max_corr", "mean_corr", "min_corr", "max_baseline", "min_baseline", "mean_baseline", "excess_corr"),
+    "correlation": (
+        "max_corr", "mean_corr", "min_corr", "max_baseline", "min_baseline", "mean_baseline", "excess_corr",
+    ),
     "activations": ("mean", "var", "skew", "kurt", "sparsity", "q0.5"),
     "weights": (
         "w_in_norm", "input_bias", "w_out_norm", "in_out_sim", "l2_penalty",
@@ -142,8 +145,6 @@ def test_a_changed_model_is_run_again(config, run_pass, ran, tmp_path):
     weights.parent.mkdir()
     weights.write_text("1")
     config.models["members"][0]["path"] = str(weights.parent)
-    import os
-
     os.utime(weights, (1, 1))
     run_neuron_table(config, plain(config), run_pass)
     run_neuron_table(config, plain(config), run_pass)
@@ -174,19 +175,16 @@ def test_unreadable_runs_answer_nothing(config, run_pass, ran, tmp_path):
     assert ran == [*PARTS, *PARTS]
 
 
-def test_tables_without_a_common_neuron_are_refused():
+def test_tables_that_do_not_go_together_are_refused():
+    correlation, activations = part_table("correlation", "b"), part_table("activations", "a")
     with pytest.raises(UserError, match="no neuron in common"):
-        join_tables(
-            {"correlation": part_table("correlation", "b"), "activations": part_table("activations", "a")}
-        )
+        join_tables({"correlation": correlation, "activations": activations})
+    weights = part_table("weights").assign(mean=1.0)
     with pytest.raises(UserError, match="the table of weights has columns that another has, too: mean"):
-        weights = part_table("weights").assign(mean=1.0)
-        join_tables({"activations": part_table("activations"), "weights": weights})
+        join_tables({"activations": activations, "weights": weights})
 
 
 def test_parts_of_different_models_are_refused():
-    from un_lightning.config import ActivationsConfig, WeightsConfig
-
     with pytest.raises(ValueError, match=r"analysis\.activations\.model is None, but .* is b"):
         NeuronTableConfig(weights=WeightsConfig(model="b"))
     NeuronTableConfig(weights=WeightsConfig(model="b"), activations=ActivationsConfig(model="b"))

@@ -52,6 +52,9 @@ def check(config: DictConfig) -> Config:
     if OmegaConf.is_missing(config, "name"):
         known = ", ".join(experiments([configs_folder()]))
         raise UserError(f"no experiment was chosen: add experiment=<name>, one of {known}")
+    for group in ("data", "trainer", "logger"):
+        if OmegaConf.is_missing(config, group):
+            raise UserError(f"no {group} is chosen: add {group}=<name>")
     try:
         missing = sorted(OmegaConf.missing_keys(config))
         if missing:

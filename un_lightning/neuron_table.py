@@ -62,7 +62,7 @@ def run_neuron_table(config: Config, plain: dict[str, Any], run_pass: RunPass) -
         if len(parts) < len(PARTS):
             raise UserError("a part has no results: its models or texts changed while it ran; run again")
         results = neuron_table_results(parts)
-        current.conclude(results, int(results.scalars["tokens"] or 0))
+        current.conclude(results, int(read_summary(parts["correlation"])["tokens"]))
 
 
 def part_config(
@@ -89,7 +89,7 @@ def neuron_table_results(parts: Mapping[str, Path]) -> Results:
         UserError: A table is missing, or they share no neuron.
     """
     table = join_tables({part: read_table(str(folder)) for part, folder in parts.items()})
-    summaries = {part: read_summary(folder) for part, folder in parts.items()}
+    models = [str(model) for model in table["model"].unique()]
     universal = int(table["universal"].sum())
     results = Results(tables={"neurons": table})
     results.scalars = {
@@ -99,12 +99,12 @@ def neuron_table_results(parts: Mapping[str, Path]) -> Results:
         "neurons/columns": len(table.columns),
         "universal/count": universal,
         "universal/percent": 100 * universal / len(table),
-        "models": [str(model) for model in table["model"].unique()],
-        "tokens": summaries["correlation"].get("tokens"),
+        "models": models,
+        "tokens": read_summary(parts["correlation"])["tokens"],
         **{f"parts/{part}": str(folder) for part, folder in parts.items()},
     }
     results.headline = [
-        (f"Neurons of {', '.join(results.scalars['models'])}", f"{len(table):,}"),
+        (f"Neurons of {', '.join(models)}", f"{len(table):,}"),
         ("Universal among them", f"{universal:,} ({results.scalars['universal/percent']:.2f} %)"),
         ("Columns", f"{len(table.columns)}: tables/neurons.parquet"),
     ]
@@ -124,7 +124,7 @@ def join_tables(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         if joined is None:
             joined = table
             continue
-        twice = [name for name in table if name in joined and name not in (*KEYS, "valid")]
+        twice = [str(name) for name in table if name in joined and name not in (*KEYS, "valid")]
         if twice:
             raise UserError(f"the table of {part} has columns that another has, too: {', '.join(twice)}")
         joined = joined.merge(table, on=KEYS, validate="one_to_one", suffixes=("", "_new"))

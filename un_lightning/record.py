@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 
 from un_lightning import runs, tracking
 from un_lightning.config import Config
-from un_lightning.errors import UserError
+from un_lightning.errors import CannotWriteError, UserError
 from un_lightning.files import atomic_write, make_folder
 from un_lightning.redaction import redact, redact_argument
 from un_lightning.results import Results
@@ -94,8 +94,10 @@ def begin(config: Config, plain: dict[str, Any], job_type: str) -> Iterator[Reco
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
             raise
-        except UserError:
+        except UserError as error:
             code = 2
+            if isinstance(error, CannotWriteError) and (folder / PARTIAL).exists():
+                raise UserError(f"{error}\nFree some space, then go on with resume={folder}") from error
             raise
         finally:
             tracking.finish(logger, code)

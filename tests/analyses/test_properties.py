@@ -84,8 +84,8 @@ def test_claims_get_the_verdict_that_was_planted(results):
     }
     lines = dict(results.headline)
     assert lines["m: universal neurons (excess > 0.5)"] == "31 against 208 others"
-    assert lines["larger weight norm (l2_penalty)"].startswith("holds: AUC 0.")
-    assert "p ≤ 0.002" in lines["lower frequency (sparsity)"]
+    assert lines["larger weight norm"].startswith("holds: AUC 0.")
+    assert "p ≤ 0.002" in lines["lower frequency"]
     assert results.scalars["claims/holding"] == 3
     assert results.scalars["neurons/invalid"] == 1
 

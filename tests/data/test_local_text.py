@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_counted(read):
 def test_docstrings_of_a_module(tmp_path):
     path = tmp_path / "module.py"
     path.write_text('"""The module."""\n\ndef f():\n    """What f does."""\n\nclass C:\n    pass\n')
-    assert local_text._module_docstrings(path)() == "The module.\n\nf\n\nWhat f does."
+    assert local_text._module_docstrings(path) == "The module.\n\nf\n\nWhat f does."
 
 
 def test_the_fingerprint_names_the_versions():

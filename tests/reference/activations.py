@@ -7,7 +7,7 @@ from scipy import stats
 
 
 def moments(values):
-    """Mean, population variance, skew and non-excess kurtosis of every column; NaN where there is no variance."""
+    """Mean, population variance, skew and non-excess kurtosis of every column; NaN without variance."""
     values = values.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # scipy on constant columns
@@ -67,7 +67,7 @@ def by_token(values, tokens):
 
 
 def top(values, places, k):
-    """The k largest values of every column and their places; of equal values the smallest place comes first."""
+    """The k largest values of every column and their places, of equal values the smallest place first."""
     found = []
     for column in values.T:
         order = np.lexsort((places, -column))[:k]

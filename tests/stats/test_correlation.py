@@ -210,6 +210,11 @@ def test_random_matrices_are_seeded_and_as_orthogonal_as_they_say(kind):
         assert off_diagonal < 1e-12
 
 
+def test_a_baseline_without_a_matrix_has_none():
+    with pytest.raises(ValueError, match="no random matrix in the baseline 'noise'"):
+        random_matrix(Baseline.noise, 4, 0, CPU)
+
+
 class _Data:
     def __init__(self, left, right):
         self.left, self.right = left, right

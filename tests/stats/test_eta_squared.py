@@ -81,7 +81,9 @@ def test_information_equals_that_of_the_joint_table():
     groups[groups == 7] = 8
     rates, counts = grouped((values > 0).float(), groups, 13)
     found = firing_information(rates, counts).numpy()
-    np.testing.assert_allclose(found, reference.firing_information(values.numpy(), groups.numpy()), atol=1e-12)
+    np.testing.assert_allclose(
+        found, reference.firing_information(values.numpy(), groups.numpy()), atol=1e-12
+    )
     assert found[1] == found[5] == 0
     decided = firing_information(torch.tensor([[0.0], [1.0]], dtype=torch.float64), torch.tensor([5, 5]))
     np.testing.assert_allclose(decided.numpy(), np.log(2))

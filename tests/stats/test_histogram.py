@@ -127,7 +127,10 @@ def test_half_on_each_rank_with_a_stop_in_the_middle_is_the_same():
 def test_neither_order_nor_split_matters(order, sizes):
     values = heavy(50, 8)
     low, high = ranges(values)
-    whole, other = add(Histogram(low, high, 9), values), add(Histogram(low, high, 9), values[list(order)], sizes)
+    whole, other = (
+        add(Histogram(low, high, 9), values),
+        add(Histogram(low, high, 9), values[list(order)], sizes),
+    )
     assert (whole.counts() == other.counts()).all()
 
 

@@ -262,7 +262,7 @@ def test_held_out_maximum_removes_the_bias_of_a_choice():
         found.update(0, slice(0, 400), (halves[0][:, columns] / 20, halves[1][:, columns] / 20))
     largest = true.amax(1).mean() / 20
     assert found.found.mean() / largest > 1.35
-    assert abs(found.estimate().mean() / largest - 1) < 0.02
+    assert abs(found.estimate().mean() / largest - 1) < 0.05
 
 
 def test_tiles_in_any_order_give_the_same_candidates():
@@ -283,15 +283,15 @@ def test_tiles_in_any_order_give_the_same_candidates():
 def test_a_certificate_is_wrong_no_more_often_than_stated():
     """Simple random samples of one stream: the bound must hold for all but 1 in 100 units.
 
-    Six rivals a latent and two candidates leave many close partners out, so that the bound is at work.
+    Latents have more units than there are candidates, so that the bound is at work.
     """
-    blocks, sampled, k = 800, 80, 2
-    left, right = planted(blocks, CONTEXT, (40,), (120,), seed=9)
+    blocks, sampled, k = 1500, 300, 4
+    left, right = planted(blocks, CONTEXT, (60,), (60,), seed=9)
     rho = torch.from_numpy(reference.correlations(left.double().numpy(), right.double().numpy()))
-    critical = critical_value(0.99, 120, 64)
+    critical = critical_value(0.99, 60, 64)
     generator = torch.Generator().manual_seed(0)
     claimed = wrong = 0
-    for _ in range(60):
+    for _ in range(12):
         order = torch.randperm(blocks, generator=generator)
         shuffled = [
             values.view(blocks, CONTEXT, -1)[order].reshape(blocks * CONTEXT, -1) for values in (left, right)
@@ -307,7 +307,7 @@ def test_a_certificate_is_wrong_no_more_often_than_stated():
         wrong += int((certified & (rho.amax(1) > reported)).sum())
         others = rho.scatter(1, forward.partner, -torch.inf).amax(1)
         assert (others <= forward.rest).double().mean() > 0.95
-    assert claimed > 200
+    assert claimed > 300
     assert wrong <= 0.01 * claimed
 
 

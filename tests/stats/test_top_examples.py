@@ -139,7 +139,10 @@ def test_chosen_tokens_that_never_came_are_left_out():
     found, at, _ = sample.across([0.0, 1.0], 30)
     assert len(found) == 10
     assert set(at[:, 5].tolist()) == set(places[:10].tolist())
-    assert TokenSample(places[:5].sort().values, 3, CPU, torch.float32).across([0.0, 1.0], 2)[0].shape == (0, 3)
+    assert TokenSample(places[:5].sort().values, 3, CPU, torch.float32).across([0.0, 1.0], 2)[0].shape == (
+        0,
+        3,
+    )
 
 
 def test_ranks_fill_disjoint_slots():

@@ -1,23 +1,24 @@
-"""Tables, figures and scalars of the activations analysis (columns: docs/activations.md)."""
+"""What the activations analysis found: tables, figures, scalars and the lines that end a run."""
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
-from numpy import ndarray
 from torch import Tensor
 
 from un_lightning.analyses.activation_examples import example_table
 from un_lightning.analyses.activation_statistics import ActivationStatistics
+from un_lightning.analyses.activation_tables import (
+    histogram_table,
+    neuron_table,
+    position_table,
+    subset_table,
+    token_table,
+)
 from un_lightning.analyses.selection import Selection
-from un_lightning.analyses.token_text import token_texts
 from un_lightning.config import ActivationsConfig
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.figures import activations as figures
 from un_lightning.results import Results
-from un_lightning.stats.eta_squared import eta_squared, firing_information
-from un_lightning.stats.moments import UnitShape
-from un_lightning.stats.published_bins import published_moments
 
 
 def activation_results(
@@ -39,7 +40,7 @@ def activation_results(
         subsets: Its subsets.
     """
     neurons = neuron_table(config, selection, sums, known)
-    results = Results(scalars=_scalars(neurons, sums))
+    results = Results(scalars=_scalars(neurons, sums) | {"model": selection.model})
     results.tables = {
         "neurons": neurons,
         "examples": example_table(config, selection, sums, data),
@@ -57,162 +58,6 @@ def activation_results(
     }
     results.headline = _headline(results.scalars, selection.model)
     return results
-
-
-def neuron_table(
-    config: ActivationsConfig,
-    selection: Selection,
-    sums: ActivationStatistics,
-    known: Mapping[str, Tensor],
-) -> pd.DataFrame:
-    """One row a neuron."""
-    pre = sums.moments.shape(known["pre_mean"])
-    post = sums.post_moments.shape(known["post_mean"])
-    positions = sums.positions
-    table = _units(selection) | {"valid": _numpy(pre.valid)} | _shape_columns(pre)
-    table["min"] = _numpy(sums.histogram.tensors["min"].amin(0))
-    table["max"] = _numpy(sums.histogram.tensors["max"].amax(0))
-    table |= _quantiles(config, sums, None)
-    counts = sums.histogram.counts()
-    table["outside"] = _numpy((counts[:, 0] + counts[:, -1]) / counts.sum(1))
-    table["bin_width"] = _numpy(sums.histogram.bin_width)
-    table |= {"post_mean": _numpy(post.mean), "post_var": _numpy(post.var)}
-    for name, column, shape, shift in (
-        ("pre", "eta2_position", pre, known["pre_mean"]),
-        ("post", "eta2_position_post", post, known["post_mean"]),
-    ):
-        means = positions.means(name)
-        table[column] = _numpy(eta_squared(means, positions.count, shape.mean - shift.double(), shape.var))
-    table["position_std"] = _numpy(_spread(positions.means("pre"), positions.count))
-    table["position_mi"] = _numpy(firing_information(positions.means("fired"), positions.count))
-    if sums.by_token is not None:
-        table["eta2_token"] = np.concatenate(
-            [
-                _numpy(
-                    eta_squared(
-                        sums.by_token.means(index), sums.by_token.count, post.mean[own], post.var[own]
-                    )
-                )
-                for index, own in enumerate(selection.columns.values())
-            ]
-        )
-    if sums.published is not None:
-        published = published_moments(sums.published.counts())
-        table |= {f"{name}_paper": _numpy(values) for name, values in published.items()}
-    frame = pd.DataFrame(table)
-    broken = frame["mean"].isna()
-    keep = ["model", "layer", "neuron", "valid", "bin_width"]
-    frame.loc[broken, frame.columns.difference(keep)] = np.nan
-    return frame
-
-
-def subset_table(
-    config: ActivationsConfig,
-    selection: Selection,
-    sums: ActivationStatistics,
-    known: Mapping[str, Tensor],
-    subsets: list[str],
-) -> pd.DataFrame:
-    """One row a subset and neuron; subsets without counted tokens have none."""
-    parts = []
-    for group, subset in enumerate(subsets):
-        shape = sums.moments.shape(known["pre_mean"], group)
-        if not bool(shape.tokens.any()):
-            continue
-        columns = _units(selection) | {"subset": subset, "count": _numpy(shape.tokens)}
-        parts.append(pd.DataFrame(columns | _shape_columns(shape) | _quantiles(config, sums, group)))
-    return pd.concat(parts, ignore_index=True)
-
-
-def token_table(
-    config: ActivationsConfig,
-    selection: Selection,
-    sums: ActivationStatistics,
-    known: Mapping[str, Tensor],
-    data: TokenBlocks,
-) -> pd.DataFrame:
-    """The tokens at which each neuron is largest, by mean (`by` is `mean`) and by maximum."""
-    by_token = sums.by_token
-    assert by_token is not None
-    ids, counts = known["tokens"], by_token.count
-    parts = []
-    for index, own in enumerate(selection.columns.values()):
-        means, maxima = by_token.means(index), by_token.tensors[f"max{index:03d}"]
-        for by in ("mean", "max"):
-            found, rows = by_token.top(index, by, config.top_tokens, config.min_count)
-            rank, unit = np.nonzero(np.isfinite(_numpy(found)))
-            row = rows.cpu().numpy()[rank, unit]
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "model": selection.model,
-                        "layer": selection.layer[own][unit],
-                        "neuron": selection.neuron[own][unit],
-                        "by": by,
-                        "rank": rank + 1,
-                        "token_id": _numpy(ids)[row],
-                        "count": _numpy(counts)[row],
-                        "mean": _numpy(means.gather(0, rows))[rank, unit],
-                        "max": _numpy(maxima.gather(0, rows))[rank, unit],
-                    }
-                )
-            )
-    table = pd.concat(parts, ignore_index=True).sort_values(
-        ["layer", "neuron", "by", "rank"], ignore_index=True
-    )
-    table.insert(6, "token", token_texts(data.tokenizer, np.asarray(table["token_id"])))
-    return table
-
-
-def position_table(
-    config: ActivationsConfig,
-    neurons: pd.DataFrame,
-    sums: ActivationStatistics,
-    known: Mapping[str, Tensor],
-) -> pd.DataFrame:
-    """Mean pre-activation and firing rate by position, NaN where no token counts, of the most positional."""
-    order = neurons["eta2_position"].sort_values(ascending=False, kind="stable").dropna()
-    chosen = order.index.to_numpy()[: config.profiles]
-    table = neurons.loc[chosen, ["model", "layer", "neuron", "eta2_position"]].reset_index(drop=True)
-    columns = chosen.tolist()
-    mean = sums.positions.means("pre")[:, columns] + known["pre_mean"][columns].double()
-    table["mean"] = list(_numpy(mean.T).astype(np.float32))
-    table["sparsity"] = list(_numpy(sums.positions.means("fired")[:, columns].T).astype(np.float32))
-    return table
-
-
-def histogram_table(selection: Selection, sums: ActivationStatistics) -> pd.DataFrame:
-    """Each neuron's histogram of pre-activations: range, and counts from below it to above it."""
-    table = pd.DataFrame(_units(selection))
-    table["low"], table["high"] = _numpy(sums.histogram.low), _numpy(sums.histogram.high)
-    table["counts"] = list(_numpy(sums.histogram.counts()))
-    return table
-
-
-def _units(selection: Selection) -> dict[str, ndarray]:
-    model = np.full(selection.count, selection.model, dtype=object)
-    return {"model": model, "layer": selection.layer, "neuron": selection.neuron}
-
-
-def _shape_columns(shape: UnitShape) -> dict[str, ndarray]:
-    names = {"mean": "mean", "var": "var", "skew": "skew", "kurt": "kurt", "frequency": "sparsity"}
-    return {column: _numpy(getattr(shape, name)) for name, column in names.items()}
-
-
-def _quantiles(
-    config: ActivationsConfig, sums: ActivationStatistics, group: int | None
-) -> dict[str, ndarray]:
-    values = _numpy(sums.histogram.quantiles(config.quantiles, group))
-    return {f"q{level:g}": row for level, row in zip(config.quantiles, values, strict=True)}
-
-
-def _spread(means: Tensor, counts: Tensor) -> Tensor:
-    """Population standard deviation over positions of the mean, each position counting once."""
-    return means[counts > 0].std(0, correction=0)
-
-
-def _numpy(values: Tensor) -> ndarray:
-    return values.cpu().numpy()
 
 
 def _scalars(neurons: pd.DataFrame, sums: ActivationStatistics) -> dict:

@@ -1,6 +1,6 @@
 """The paper's five claims about universal neurons, and whether they hold in a table (paper section 4.2)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,12 +39,13 @@ def claim_table(effects: pd.DataFrame, alpha: float) -> pd.DataFrame:
     """
     rows = []
     for model, own in effects.groupby("model", sort=False):
-        by_column = own.set_index("column")
+        by_column: dict[Any, Any] = own.set_index("column").to_dict("index")
         for claim in CLAIMS:
-            row = {"model": model, "claim": claim.text, "column": claim.column}
-            effect = by_column.loc[claim.column] if claim.column in by_column.index else None
-            for name in ("auc", "cliffs_delta", "ks", "p_auc", "q_auc"):
-                row[name] = np.nan if effect is None else float(effect[name])
+            row: dict[str, Any] = {"model": model, "claim": claim.text, "column": claim.column}
+            effect = by_column.get(claim.column, {})
+            row |= {
+                name: effect.get(name, np.nan) for name in ("auc", "cliffs_delta", "ks", "p_auc", "q_auc")
+            }
             delta, q = row["cliffs_delta"], row["q_auc"]
             if not np.isfinite(delta):
                 row["verdict"] = "unknown"
@@ -64,6 +65,6 @@ def claim_line(row: pd.Series, permutations: int) -> tuple[str, str]:
     p = row["p_auc"]
     chance = f"p ≤ {smallest:.1g}" if p <= smallest * 1.0001 else f"p = {p:.2g}"
     return (
-        f"{row['claim']} ({row['column']})",
+        str(row["claim"]),
         f"{row['verdict']}: AUC {row['auc']:.2f}, Cliff's δ {row['cliffs_delta']:+.2f}, {chance}",
     )

@@ -83,7 +83,7 @@ class PropertiesReport:
                  f"{counts['universal']:,} against {counts['rest'] or 'no'} others")
             )  # fmt: skip
             own = claims[claims["model"] == model]
-            if counts["rest"]:  # the published tables hold universal neurons only
+            if all(counts.values()):  # the published tables hold universal neurons only
                 results.headline += [claim_line(row, self.config.permutations) for _, row in own.iterrows()]
             results.scalars[f"claims/holding{suffix(model)}"] = int((own["verdict"] == "holds").sum())
         for _, row in effects.iterrows():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, pearsonr
+from scipy.stats import false_discovery_control
 
 from un_lightning.stats.layer_contrast import LayerContrast
 from un_lightning.stats.percentiles import layer_members, layer_percentiles
@@ -57,7 +57,7 @@ def effect_table(
             rows.append(row)
     effects = pd.DataFrame(rows)
     for name in ("auc", "ks"):
-        effects.insert(effects.columns.get_loc(f"p_{name}") + 1, f"q_{name}", _adjusted(effects[f"p_{name}"]))
+        effects.insert([*effects].index(f"p_{name}") + 1, f"q_{name}", _adjusted(effects[f"p_{name}"]))
     return effects
 
 
@@ -94,7 +94,7 @@ def relation_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 values = part[[x, y]].to_numpy(dtype=np.float64)
                 values = values[np.isfinite(values).all(1)]
                 varied = len(values) > 2 and bool((values.std(0) > 0).all())
-                r = float(pearsonr(values[:, 0], values[:, 1]).statistic) if varied else np.nan
+                r = float(np.corrcoef(values.T)[0, 1]) if varied else np.nan
                 rows.append(
                     {"model": model, "x": x, "y": y, "group": group, "pearson": r, "neurons": len(values)}
                 )

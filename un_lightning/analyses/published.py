@@ -114,7 +114,7 @@ def check_table(checks: list[dict[str, Any]], found: Mapping[str, Any]) -> pd.Da
     return pd.DataFrame(rows)
 
 
-def agrees(published: Any, ours: Any, tolerance: float) -> bool:
+def agrees(published: Any, ours: Any, tolerance: int | float) -> bool:
     """Whether two values are equal, numbers at any depth within an absolute tolerance."""
     if isinstance(published, dict):
         return (

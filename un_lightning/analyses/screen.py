@@ -30,8 +30,8 @@ from un_lightning.stats.screening import ScreeningSide, critical_value, screen_p
 from un_lightning.stats.unit_major import UnitMajorBuffer
 
 
-CHECKS = 24
-"""At most so often a rank drops pairs: after 4, 8, 16, … batches."""
+CHECKS = 256
+"""How often all ranks together may drop pairs; each does so after 4, 8, 16, … batches."""
 
 
 class ScreenAnalysis(Analysis):
@@ -161,8 +161,8 @@ class ScreenAnalysis(Analysis):
 
     def _bounds(self) -> int:
         """Bounds that must hold together for one unit: those of all partners, and those that drop pairs."""
-        checks = CHECKS * self.trainer.world_size
-        return max(units.count for units in self.units.values()) + 2 * self.settings.candidates * checks
+        partners = max(units.count for units in self.units.values())
+        return partners + 2 * self.settings.candidates * CHECKS
 
     def _capture(
         self,

@@ -84,11 +84,12 @@ def screen_results(
     results.figures = correlation_figures(own, own_match, config.threshold)
     units = members[reference].units
     results.headline = correlation_headline(results.scalars, reference, units, config.baseline)
+    some = "" if not own["universal"].any() else " of the universal units, "
+    shares = [results.scalars[f"screen/certified_percent{what}"] for what in ("_universal", "")]
     results.headline.append(
         (
-            f"Certified at {config.confidence:g}: all units, universal units",
-            f"{results.scalars['screen/certified_percent']:.1f} %, "
-            f"{results.scalars['screen/certified_percent_universal']:.1f} %",
+            f"Certified at {config.confidence:g}",
+            (f"{shares[0]:.1f} %{some}" if some else "") + f"{shares[1]:.1f} % of all",
         )
     )
     return results

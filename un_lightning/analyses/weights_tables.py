@@ -25,7 +25,7 @@ def neuron_table(units: Units, found: Found) -> pd.DataFrame:
     `in_in_max`, `in_in_min`, `in_in_abs_max` and `in_in_range` are extremes over all other neurons of the
     model, and so for the other three kinds.
     """
-    columns = dict(zip(NORMS, found["norms"].T, strict=True))
+    columns: dict[str, np.ndarray] = dict(zip(NORMS, found["norms"].T, strict=True))
     for suffix, moments in (("", "moments"), ("_weighted", "weighted")):
         values = found.get(f"{PUBLISHED_KIND}.{moments}")
         if values is not None:

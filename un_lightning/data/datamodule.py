@@ -40,17 +40,20 @@ class TokenBlocks(Stream):
         self.config = config
         self.tokenizer = tokenizer
         self.excluded = excluded_ids(config.exclude, tokenizer)
+        self.is_open = False
 
     def prepare_data(self) -> None:
         """Make the store if it is missing; one process of each node does it."""
         prepare_store(self.config, self.tokenizer)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Open the store and check that it holds what the run asks for.
+        """Open the store and check that it holds what the run asks for; a second call changes nothing.
 
         Raises:
             UserError: Too few tokens, another context length, or token ids beyond the tokenizer.
         """
+        if self.is_open:
+            return
         first = self.trainer is None or self.trainer.local_rank == 0
         self.store = Store(prepare_store(self.config, self.tokenizer), check=first)
         needed = blocks_needed(self.config)
@@ -70,6 +73,7 @@ class TokenBlocks(Stream):
         self.order = reading_order(self.store.blocks, needed, self.config.seed)
         if self.config.source is DataSource.store and first:
             self._check_tokenizer()
+        self.is_open = True
 
     def _check_tokenizer(self) -> None:
         """Refuse a store of somebody else's tokens: its ids would be other text, or none at all."""

@@ -12,6 +12,7 @@ import sysconfig
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,14 +99,14 @@ class LocalText:
         return None
 
 
-def _read(path: Path) -> Opener:
-    return lambda: path.read_text(encoding="utf-8")
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _stdlib() -> dict[str, Opener]:
     root = Path(sysconfig.get_paths()["stdlib"])
     files = (p for p in root.rglob("*.py") if not _STDLIB_SKIPPED & set(p.relative_to(root).parts))
-    return {f"stdlib/{path.relative_to(root).as_posix()}": _read(path) for path in files}
+    return {f"stdlib/{path.relative_to(root).as_posix()}": partial(_read, path) for path in files}
 
 
 def _docstrings() -> dict[str, Opener]:
@@ -115,35 +116,34 @@ def _docstrings() -> dict[str, Opener]:
         for root in (spec.submodule_search_locations or []) if spec else []:
             for path in Path(root).rglob("*.py"):
                 name = path.relative_to(root).as_posix()
-                entries[f"docstrings/{package}/{name}"] = _module_docstrings(path)
+                entries[f"docstrings/{package}/{name}"] = partial(_module_docstrings, path)
     return entries
 
 
-def _module_docstrings(path: Path) -> Opener:
-    def read() -> str:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        parts = []
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                text = ast.get_docstring(node)
-                if text:
-                    parts.append(text if isinstance(node, ast.Module) else f"{node.name}\n\n{text}")
-        return "\n\n".join(parts)
-
-    return read
+def _module_docstrings(path: Path) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    parts = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                parts.append(text if isinstance(node, ast.Module) else f"{node.name}\n\n{text}")
+    return "\n\n".join(parts)
 
 
 def _readmes() -> dict[str, Opener]:
-    def read(distribution: metadata.Distribution) -> Opener:
-        def description() -> str:
-            message: Any = distribution.metadata  # an email, and its body is the README
-            return str(message.get_payload() or "")
+    return {
+        f"readmes/{d.metadata['Name']}": partial(_description, d)
+        for d in metadata.distributions()
+        if d.metadata["Name"]
+    }
 
-        return description
 
-    return {f"readmes/{d.metadata['Name']}": read(d) for d in metadata.distributions() if d.metadata["Name"]}
+def _description(distribution: metadata.Distribution) -> str:
+    message: Any = distribution.metadata  # an email, and its body is the README
+    return str(message.get_payload() or "")
 
 
 def _licences() -> dict[str, Opener]:
@@ -154,7 +154,7 @@ def _licences() -> dict[str, Opener]:
             named = any(word in stem for word in ("LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS"))
             if named and not stem.endswith((".PY", ".PYC", ".JSON")):
                 path = Path(str(distribution.locate_file(file)))
-                entries[f"licences/{distribution.metadata['Name']}/{file.name}"] = _read(path)
+                entries[f"licences/{distribution.metadata['Name']}/{file.name}"] = partial(_read, path)
     return entries
 
 

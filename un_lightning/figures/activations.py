@@ -84,12 +84,12 @@ def neuron_histograms(neurons: pd.DataFrame, histograms: pd.DataFrame, panels: i
     """
     ranked = neurons["kurt"].dropna().sort_values(ascending=False, kind="stable").index[:panels]
     rows = max(1, -(-len(ranked) // _COLUMNS))
-    figure, grid = _grid(rows, _COLUMNS, width=2.5, height=2.1)
+    figure, grid = _grid(rows, _COLUMNS, width=2.5, height=2.3)
     for axes, index in zip(grid, ranked, strict=False):
         neuron, histogram = neurons.loc[index], histograms.loc[index]
         _density(axes, neuron, histogram)
         about = f"kurt {neuron['kurt']:.3g}, fires {_percent(neuron['sparsity'])}"
-        axes.set_title(f"{_name(neuron)}   {about}", fontsize=9)
+        axes.set_title(f"{_name(neuron)}\n{about}", fontsize=9)
     for axes in grid[len(ranked) :]:
         axes.set_axis_off()
     for axes in grid[max(0, len(ranked) - _COLUMNS) : len(ranked)]:

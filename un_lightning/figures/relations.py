@@ -1,6 +1,7 @@
 """How properties of neurons go together, after the paper's Figures 9 and 10."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def cos_against_frequency(tables: Mapping[str, pd.DataFrame]) -> Figure:
         bins = int(np.clip(np.sqrt(len(pair)), 20, 100))
         cells = axes.hist2d(*pair.T, bins=bins, range=[[0, 1], [-1, 1]], cmap=SEQUENTIAL, norm=LogNorm(0.5))
         if len(pair) > 2 and np.ptp(pair[:, 0]) > 0:
-            fit = linregress(*pair.T)
+            fit: Any = linregress(*pair.T)  # its stubs know no fields
             ends = np.array([pair[:, 0].min(), pair[:, 0].max()])
             axes.plot(ends, fit.intercept + fit.slope * ends, color=MARK, label=f"r = {fit.rvalue:.2f}")
             axes.legend(loc="upper right")

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy import ndarray
 
 from un_lightning.figures.layer_axis import figure_width, layer_span, layer_ticks, set_layers
@@ -102,10 +104,9 @@ def head_composition(
     ratios = {kind: values / null for kind, values in means.items()}
     norm = LogNorm(*_range(list(ratios.values())))
     row = figure.subplots(1, len(means), sharex=True, sharey=True, squeeze=False)[0]
-    mesh = None
     for axes, (kind, ratio) in zip(row, ratios.items(), strict=True):
         edges = np.arange(size + 1) - 0.5
-        mesh = axes.pcolormesh(edges, edges, np.ma.masked_invalid(ratio), cmap=DIVERGING, norm=norm)
+        axes.pcolormesh(edges, edges, np.ma.masked_invalid(ratio), cmap=DIVERGING, norm=norm)
         axes.set_facecolor(EMPTY)
         axes.set_aspect("equal")
         axes.grid(visible=False)
@@ -116,8 +117,13 @@ def head_composition(
     row[0].invert_yaxis()
     row[0].set_ylabel("layer of the neuron")
     figure.suptitle(f"{model}: mean composition of neurons and heads", x=0.01, ha="left")
-    bar = figure.colorbar(mesh, ax=list(row), label="random direction = 1", shrink=0.8, format="{x:.2g}")
-    bar.ax.yaxis.set_minor_formatter("{x:.2g}")
+    bar = figure.colorbar(
+        ScalarMappable(norm, DIVERGING), ax=list(row), label="random direction = 1", shrink=0.8
+    )
+    ticks = np.geomspace(float(norm.vmin or 1), float(norm.vmax or 1), 5)
+    bar.ax.yaxis.set_major_locator(FixedLocator([*ticks]))
+    bar.ax.yaxis.set_major_formatter("{x:.2f}")
+    bar.ax.yaxis.set_minor_locator(NullLocator())
     return figure
 
 

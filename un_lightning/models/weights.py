@@ -110,7 +110,8 @@ def _bridge(name: str, module: nn.Module, processed: bool) -> Any:
 
 
 def _layer(name: str, index: int, block: Any) -> LayerWeights:
-    mlp, attention = getattr(block, "mlp", None), getattr(block, "attn", None)
+    mlp: Any = getattr(block, "mlp", None)
+    attention: Any = getattr(block, "attn", None)
     # The sparse MLP of a mixture of experts has W_in neither under this name nor under another.
     reading = _first(mlp, "W_gate", "W_in")
     if reading is None or _first(mlp, "W_out") is None:

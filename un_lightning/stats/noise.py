@@ -2,7 +2,8 @@
 
 The correlation of any activation with independent noise over n tokens follows t = ρ √((n-2) / (1-ρ²)), with
 Student's distribution of n-2 degrees of freedom: exactly for Gaussian noise, and up to terms of order 1/√n
-times both skewnesses for its GELU (docs/measures.md has figures). The largest of N independent ones is the quantile of u^(1/N), u uniform.
+times both skewnesses for its GELU (docs/measures.md has figures). The largest of N independent ones is the
+quantile of u^(1/N), u uniform.
 """
 
 import numpy as np

@@ -25,7 +25,12 @@ def random_matrix(
         seed: Seed of this draw.
         device: Where the matrix shall be.
         dtype: Its type.
+
+    Raises:
+        ValueError: The baseline is not one of random matrices.
     """
+    if not kind.is_rotation:
+        raise ValueError(f"there is no random matrix in the baseline '{kind}'")
     generator = torch.Generator().manual_seed(seed)
     gaussian = torch.randn(width, width, generator=generator, dtype=torch.float64)
     if kind is Baseline.gaussian_rows:

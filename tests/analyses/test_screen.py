@@ -1,0 +1,227 @@
+"""The screening method on models, against the exact one and through ranks and interruptions."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+
+from tests.analyses.conftest import BLOCKS, CONTEXT
+from tests.analyses.test_correlation import Lookup, family, gpt2
+from un_lightning.analyses import make_analysis
+from un_lightning.analyses.correlation import CorrelationAnalysis
+from un_lightning.analyses.screen import ScreenAnalysis
+from un_lightning.analyses.screen_sample import check_memory, sample_blocks
+from un_lightning.config import (
+    Baseline,
+    CorrelationConfig,
+    DataConfig,
+    DataSource,
+    Gemm,
+    MeasureName,
+    Method,
+    Pairs,
+    Site,
+    TrainerConfig,
+)
+from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.errors import UserError
+from un_lightning.lightning import make_trainer
+
+
+SAMPLE = 20 * CONTEXT
+
+
+def screen(models, **settings):
+    config = CorrelationConfig(method=Method.screen, sample=SAMPLE, **settings)
+    return make_analysis(config, family(**models), 0)
+
+
+def exact(models, **settings):
+    return CorrelationAnalysis(CorrelationConfig(jackknife=0, measures=[], **settings), family(**models), 0)
+
+
+def of(results, model="a", table="neurons", rank=None):
+    rows = results.tables[table].query(f"model == '{model}'")
+    return (rows if rank is None else rows.query(f"rank == {rank}")).reset_index(drop=True)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_following_everything_equals_exact(validate, batch_size):
+    """With as many candidates as there are units nothing is missed: same table, same best partners."""
+    models = {"a": gpt2(0), "b": gpt2(1, layers=3), "c": gpt2(2, inner=40)}
+    found = validate(screen(models, candidates=200, floor=-1.0), batch_size)
+    expected = validate(exact(models), batch_size)
+    for model in models:
+        for column in ("max_corr", "mean_corr", "min_corr"):
+            np.testing.assert_allclose(of(found, model)[column], of(expected, model)[column], atol=1e-6)
+        one, two = (of(results, model, "matches", rank=1) for results in (found, expected))
+        names = ["layer", "neuron", "other", "match_layer", "match_neuron"]
+        assert one[names].equals(two[names])
+    columns = ["model", "layer", "match_layer", "fraction"]
+    one, two = (results.tables["layer_match"][columns] for results in (found, expected))
+    np.testing.assert_allclose(one["fraction"], two["fraction"])
+    assert found.scalars["counted_tokens"] == expected.scalars["counted_tokens"]
+    assert set(found.figures) == set(expected.figures)
+
+
+def test_few_candidates_miss_little_and_name_what_they_found(validate):
+    models = {"a": gpt2(0), "b": gpt2(1)}
+    found, expected = of(validate(screen(models, candidates=8))), of(validate(exact(models)))
+    missed = expected["mean_corr"] - found["mean_corr"]
+    assert (missed > -1e-6).all()  # a followed pair is a pair
+    best = expected["mean_corr"] > expected["mean_corr"].median()
+    assert (missed[best] < 1e-6).mean() > 0.9
+    assert missed.max() < 0.1
+    assert found["certified"].dtype == bool
+    assert not found.query("~valid")["certified"].any()
+
+
+def test_the_result_does_not_depend_on_the_batch_size(validate):
+    models = {"a": gpt2(0), "b": gpt2(1)}
+    one, two = (of(validate(screen(models), size)).drop(columns="model") for size in (3, 40))
+    # Which columns tie at the sample's float32 rounding could differ; the numbers do not.
+    np.testing.assert_allclose(one.astype(float), two.astype(float), atol=1e-5)
+
+
+def test_a_copy_is_found_and_certified(validate):
+    """Units of a table are told apart on the sample already; their whole stream is five times longer."""
+    models = {"a": Lookup(), "b": Lookup()}
+    results = validate(screen(models, site=Site.units, confidence=0.95))
+    table = of(results)
+    np.testing.assert_allclose(table["max_corr"], 1.0, atol=1e-6)
+    best = of(results, table="matches", rank=1)
+    np.testing.assert_array_equal(best["match_neuron"], best["neuron"])
+    np.testing.assert_array_equal(best["match_layer"], best["layer"])
+    assert results.scalars["screen/candidates"] == 8
+    assert 192 <= results.scalars["screen/followed_pairs"] <= 2 * 8 * 192
+    assert results.scalars["screen/certified_percent"] == 100 * table["certified"].mean()
+    assert results.scalars["screen/sample_blocks"] == 20
+
+
+def test_reading_everything_as_the_sample_certifies_everything(validate):
+    """No block is left out, so that nothing is unknown."""
+    config = CorrelationConfig(method=Method.screen, sample=BLOCKS * CONTEXT, floor=-1.0)
+    results = validate(ScreenAnalysis(config, family(a=gpt2(0), b=gpt2(1)), 0))
+    assert results.tables["neurons"]["certified"].all()
+
+
+@pytest.mark.parametrize("baseline", [Baseline.rotation, Baseline.gaussian_rows, Baseline.rotation_z])
+def test_the_baseline_is_near_that_of_the_exact_method(validate, baseline):
+    models = {"a": gpt2(0), "b": gpt2(1)}
+    settings = {"baseline": baseline, "draws": 4}
+    one, two = of(validate(screen(models, **settings))), of(validate(exact(models, **settings)))
+    difference = one["mean_baseline"] - two["mean_baseline"]
+    assert abs(difference.mean()) < 0.05
+    assert np.corrcoef(one["mean_baseline"], two["mean_baseline"])[0, 1] > 0.5
+
+
+def test_dead_and_broken_units_are_reported(validate):
+    model, other = gpt2(0), gpt2(1)
+    mlp = model.transformer.h[0].mlp
+    mlp.c_fc.weight.data[:, 3] = 0
+    mlp.c_fc.bias.data[9] = float("nan")
+    mlp.c_proj.weight.data[9] = 0
+    mlp.c_proj.register_forward_pre_hook(lambda _module, args: (torch.nan_to_num(args[0]),))
+    results = validate(screen({"a": model, "b": other}))
+    table = of(results)
+    assert table.index[~table["valid"]].tolist() == [3, 9]
+    assert table.loc[[3, 9], ["max_corr", "mean_baseline", "excess_corr"]].isna().all(axis=None)
+    assert not table.loc[[3, 9], "certified"].any()
+    assert table.drop([3, 9])["mean_corr"].notna().all()
+    partners = results.tables["matches"].query("other == 'a' and match_layer == 0")["match_neuron"]
+    assert not partners.isin([3, 9]).any()
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_going_on_in_the_middle_gives_the_same(validate, store, tokenizer, tmp_path, stop):
+    """What a stopped run saved is its candidates and its sums."""
+    models = {"a": gpt2(0), "b": gpt2(1)}
+    whole = validate(screen(models), 8)
+
+    first = screen(models)
+    saved = {}
+    after = first.after_batch
+
+    def remember():
+        after()
+        if first.position == stop:
+            saved.update({name: tensor.clone() for name, tensor in first.state().items()})
+            saved["counted"] = first.counted
+
+    first.after_batch = remember
+    validate(first, 8)
+
+    again = screen(models)
+    again.counted, again.position = saved.pop("counted"), stop
+    again.continue_from(first.known, saved)
+    data = TokenBlocks(
+        DataConfig(
+            source=DataSource.store, path=str(store), context=CONTEXT, tokens=BLOCKS * CONTEXT, batch_size=8
+        ),
+        tokenizer,
+    )
+    data.start = stop
+    trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, tmp_path)
+    trainer.validate(again, datamodule=data, verbose=False)
+    assert again.results is not None
+    for name in ("neurons", "matches", "layer_match"):
+        assert again.results.tables[name].equals(whole.tables[name])
+
+
+def test_all_pairs_and_reduced_precision(validate):
+    models = {"a": gpt2(0), "b": gpt2(1), "c": gpt2(2)}
+    rounded = validate(screen(models, pairs=Pairs.all, gemm=Gemm.bfloat16))
+    plain = validate(screen(models, pairs=Pairs.all))
+    np.testing.assert_allclose(
+        rounded.tables["neurons"]["mean_corr"], plain.tables["neurons"]["mean_corr"], atol=0.05
+    )
+    assert set(of(plain, "b", "matches")["other"]) == {"a", "c"}
+
+
+@pytest.mark.parametrize(
+    ("sample", "tokens", "context", "blocks"),
+    [
+        (None, 400_000, 128, 64),
+        (None, 1_000_000, 128, 157),
+        (None, 100_000_000, 512, 256),
+        (None, 4_096, 128, 32),
+        (10_000, 400_000, 128, 79),
+    ],
+)
+def test_the_size_of_the_sample(sample, tokens, context, blocks):
+    assert sample_blocks(CorrelationConfig(method=Method.screen, sample=sample), tokens, context) == blocks
+
+
+def test_a_sample_of_few_blocks_is_refused():
+    with pytest.raises(UserError, match=r"set analysis\.sample to 1,024 tokens or more"):
+        sample_blocks(CorrelationConfig(method=Method.screen, sample=100), 400_000, 128)
+
+
+def test_a_sample_that_does_not_fit_is_refused_with_figures():
+    analysis = screen({"a": gpt2(0), "b": gpt2(1)})
+    with pytest.raises(UserError, match=r"GB of activations of 256 units.*analysis\.sample="):
+        check_memory(analysis.units, 10**12, torch.float32, 3, torch.device("cpu"))
+
+
+def test_a_policy_that_counts_nothing_is_refused(validate, tmp_path):
+    Dataset.from_dict({"tokens": np.zeros((20, 16), dtype=int).tolist()}).save_to_disk(tmp_path / "empty")
+    with pytest.raises(UserError, match="no token of the sample"):
+        validate(screen({"a": gpt2(0), "b": gpt2(1)}), blocks=20, path=tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"baseline": Baseline.noise}, "no baseline noise"),
+        ({"measures": [MeasureName.linreg]}, "use analysis.method=exact"),
+        ({"sample": 0}, "analysis.sample is 0"),
+    ],
+)
+def test_what_needs_all_pairs_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        CorrelationConfig(method=Method.screen, **settings)
+
+
+def test_one_model_alone_is_refused():
+    with pytest.raises(UserError, match="two models"):
+        screen({"a": gpt2(0)})

@@ -1,0 +1,186 @@
+"""Every shipped config composes, is valid and can be instantiated; every limit names its key."""
+
+import dataclasses
+import re
+import shlex
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from un_lightning.analyses import ANALYSES, REPORTS, make_analysis, make_report
+from un_lightning.cli import VERBS, check, configs_folder
+from un_lightning.config import SCHEMAS, Config, ModelSource, register_schemas
+from un_lightning.errors import UserError
+from un_lightning.mistakes import experiments
+from un_lightning.models.family import load_family
+
+
+EXPERIMENTS = experiments([configs_folder()])
+OPTIONS = sorted(
+    (folder.name, path.stem)
+    for folder in configs_folder().iterdir()
+    if folder.is_dir() and folder.name != "experiment"
+    for path in folder.glob("*.yaml")
+)
+REQUIRED = {
+    "files": ["data.path=somewhere"],
+    "store": ["data.path=somewhere"],
+    "published": ["analysis.tables=somewhere"],
+    "properties": ["analysis.tables=somewhere"],
+}
+"""What only the user can know."""
+GPT2 = {"model_type": "gpt2", "n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": 128, "vocab_size": 4096}
+
+
+@pytest.fixture(scope="module")
+def composed():
+    """Compose and check a command line, as the program does it."""
+    register_schemas()
+
+    def build(*overrides: str) -> Config:
+        with initialize_config_dir(str(configs_folder()), version_base="1.3"):
+            return check(compose("config", [*overrides]))
+
+    return build
+
+
+def command(experiment: str) -> tuple[str, list[str]]:
+    """The verb and the overrides of the command that an experiment's file begins with."""
+    text = (configs_folder() / "experiment" / f"{experiment}.yaml").read_text()
+    found = re.match(r"# @package _global_\n# python experiments/(\w+)\.py (.+)\n", text)
+    assert found, f"{experiment} does not begin with its command"
+    return found[1], shlex.split(re.sub(r"<[^>]*>", "somewhere", found[2]))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_is_what_its_first_line_runs(composed, experiment):
+    verb, overrides = command(experiment)
+    assert overrides[0] == f"experiment={experiment}"
+    config = composed(*overrides)
+    assert config.name == experiment
+    assert verb in VERBS
+    assert (verb == "train") == (config.training is not None)
+    assert (verb == "run") == (config.analysis is not None)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_any_experiment_can_be_tried_on_a_few_tokens(composed, experiment):
+    config = composed(*command(experiment)[1], "debug=quick")
+    assert config.data.tokens <= 10_000
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_of_every_group_is_valid(composed, group, option):
+    config = composed("name=any", f"{group}={option}", *REQUIRED.get(option, []))
+    if group in SCHEMAS:
+        assert isinstance(getattr(config, group), tuple(SCHEMAS[group].values()))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_analysis_can_be_made(composed, experiment):
+    """With models of random weights in the place of the real ones."""
+    config = composed(*command(experiment)[1])
+    analysis = config.analysis
+    if analysis is None:
+        assert config.training.kind in ("language_model", "tokenizer")
+    elif analysis.kind in REPORTS:
+        with pytest.raises(UserError, match=r"somewhere|runs/tiny"):
+            make_report(analysis, config.seed)
+    else:
+        models = dataclasses.replace(config.models, source=ModelSource.random, architecture=GPT2)
+        family = load_family(models, config.data.tokenizer)
+        assert list(family.models) == [member.name for member in config.models.members]
+        # A study of several runs is made of these; each is an experiment, too.
+        kinds = (
+            [kind for kind in ANALYSES if hasattr(analysis, kind)] if analysis.kind not in ANALYSES else []
+        )
+        for part in [getattr(analysis, kind) for kind in kinds] or [analysis]:
+            made = make_analysis(part, family, config.seed)
+            assert made.settings is part
+            made.stream(config.data)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.tokens=0"], "data.tokens is 0, but must be at least 1"),
+        (["data.context=1"], "data.context is 1, but must be at least 2"),
+        (["data.batch_size=0"], "data.batch_size is 0, but must be at least 1"),
+        (["data.workers=-1"], "data.workers is -1, but must be at least 0"),
+        (["data.seed=-1"], "data.seed is -1, but must be at least 0"),
+        (["data=files"], "data.source=files needs data.path"),
+        (["data=store"], "data.source=store needs data.path"),
+        (["seed=-1"], "seed is -1, but must be at least 0"),
+        (["seed=4294967296"], r"seed is 4294967296, but must be at least 0 and below 2\^32"),
+        (["resume=''"], "resume is empty: set it to never, auto or the folder of a run"),
+        (["trainer.accelerator=tpu"], "trainer.accelerator is 'tpu', allowed are auto, cpu, gpu, mps"),
+        (["trainer.devices=0"], "trainer.devices is 0, but must be at least 1"),
+        (["trainer.devices=2"], "several devices or nodes need trainer.strategy=ddp"),
+        (["trainer.nodes=2"], "several devices or nodes need trainer.strategy=ddp"),
+        (["trainer.threads=0"], "trainer.threads is 0, but must be at least 1"),
+        (["trainer.save_minutes=-1"], "trainer.save_minutes is -1.0, but must be at least 0"),
+        (["trainer.save_minutes=nan"], "trainer.save_minutes is nan, but must be at least 0"),
+        (["analysis.draws=0"], "analysis.draws is 0, but must be at least 1"),
+        (["analysis.threshold=3"], "analysis.threshold is 3.0, outside"),
+        (["analysis.kind=magic"], "analysis.kind is 'magic', allowed are activations, correlation"),
+        (["models.members=[]"], "models.members is empty"),
+        (["models.members=[{name: a, path: x}, {name: a, path: y}]"], "models.members holds a name twice"),
+        (["models.reference=z"], "models.reference is 'z', but the members are"),
+        (["models.members.1.path=null"], "'b' has no path"),
+        (["models.source=random"], "models.source=random needs models.architecture with model_type"),
+        (["models.source=loader"], "models.source=loader needs models.loader"),
+        (["models.source=loader", "models.loader=a.b"], "models.source=loader needs models.units"),
+        (["name=a/b/c"], "name 'a/b/c' has 3 levels"),
+        (["name=../up"], "is no name of an experiment"),
+        (["data.tokens=???", "data.context=???"], "these keys have no value: data.context, data.tokens"),
+        (["data.tokens=${nothing}"], "data.tokens: Interpolation key 'nothing' not found"),
+        (["+data.tokns=5"], r"unknown key 'data.tokns' \(did you mean tokens\?\); allowed are source, path"),
+        (["+nothing=5"], "unknown key 'nothing'; allowed are name, seed, run_dir"),
+        (["+models.members.2.size=5"], r"unknown key 'models.members\[2\].size'; allowed are name, path"),
+        (["~data"], "no data is chosen: add data=<name>"),
+        (["~logger"], "no logger is chosen: add logger=<name>"),
+    ],
+)
+def test_limits_name_the_key(composed, overrides, message):
+    with pytest.raises(UserError, match=message):
+        composed("experiment=tiny/universality", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.width=130"], "training.width 130 is no multiple of heads 4"),
+        (["training.steps=0"], "training.steps is 0, but must be at least 1"),
+        (["training.learning_rate=0"], "training.learning_rate is 0.0, but must be above 0"),
+        (["training.warmup=2"], r"training.warmup is 2.0, outside \[0, 1\]"),
+        (["training.validation_tokens=0"], "training.validation_tokens is 0, but must be at least 1"),
+        (["training=tokenizer", "training.vocabulary=10"], "training.vocabulary is 10, but must be at least"),
+    ],
+)
+def test_limits_of_training_name_the_key(composed, overrides, message):
+    experiment = "tiny/tokenizer" if "training=tokenizer" in overrides else "tiny/train"
+    settings = [item for item in overrides if "." in item] + ["training.precision=32-true"] * (
+        experiment == "tiny/train"
+    )
+    with pytest.raises(UserError, match=message):
+        composed(f"experiment={experiment}", *settings)
+
+
+def test_without_an_experiment_the_known_ones_are_listed(composed):
+    with pytest.raises(
+        UserError, match="no experiment was chosen: add experiment=<name>, one of.*universality"
+    ):
+        composed("trainer=cpu")
+
+
+@pytest.mark.parametrize("schema", [schema for group in SCHEMAS.values() for schema in group.values()])
+def test_the_defaults_of_every_schema_are_valid(schema):
+    node = OmegaConf.structured(schema)  # every default has the type of its field
+    if "tables" in node:
+        node.tables = "somewhere"
+    if not OmegaConf.missing_keys(node):
+        assert isinstance(OmegaConf.to_object(node), schema)
+    for field in dataclasses.fields(schema):
+        if field.name == "kind":
+            assert field.default is not dataclasses.MISSING, "an analysis knows its own name"
