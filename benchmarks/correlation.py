@@ -65,8 +65,15 @@ def make_batch(
     counted[:, 0] = False
     skipped = (~counted).flatten().nonzero().flatten()
     nothing = torch.zeros(blocks, dtype=torch.int64)
-    parts = (tokens, counted, skipped, torch.zeros_like(tokens), nothing, nothing)
-    return Batch(*(part.to(device) for part in parts), int(counted.sum()))
+    return Batch(
+        tokens.to(device),
+        counted.to(device),
+        skipped.to(device),
+        torch.zeros_like(tokens).to(device),
+        nothing.to(device),
+        nothing.to(device),
+        int(counted.sum()),
+    )
 
 
 class Ours:

@@ -5,12 +5,12 @@
 Synthetic activations of two models that share latents (sparse, alike within a block) need no models: what is
 timed is statistics alone. Screening runs over the whole stream. The exact method is timed on its first
 batches, and its products, which cost the same for every batch, are counted for the whole stream; the work
-after its pass is timed once and added. With --strip, for machines that cannot hold it, only the first layer
-of the first model is multiplied with all of the second, which is counted for every layer, and the work after
-the pass, whose share is small, is left out to the exact method's favour. Which partner is the best over the whole stream is known for some
-units of the first model, whose correlations with all units of the second are summed beside the timing.
-End to end, both methods run on two members of the tiny family. On the CPU processor time is counted, which
-other programs on the machine do not change much; on CUDA it is the time on the clock.
+after its pass is timed once and added. With --strip, for machines that cannot hold all products, only the
+first layer of the first model is multiplied with all of the second, which is counted for every layer, and
+the work after the pass is left out, to the exact method's favour. Which partner is the best over the whole
+stream is known for some units of the first model, whose correlations with all units of the second are summed
+beside the timing. End to end, both methods run on two members of the tiny family. On the CPU processor time
+is counted, which other programs on the machine do not change much; on CUDA it is the time on the clock.
 
 The last line is one JSON object.
 """

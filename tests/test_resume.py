@@ -55,7 +55,7 @@ class Runs:
         self.argv = [
             "experiment=tiny/universality", "models=random_tiny", "data.part=all", "data.context=32",
             f"data.tokens={BATCHES * 4 * 32}", f"data.batch_size={4 // world}", "logger=none", "name=resumed",
-            f"root={self.root}", "trainer=cpu" if world == 1 else "trainer=ddp_cpu", "trainer.threads=1", *data,
+            "trainer=cpu" if world == 1 else "trainer=ddp_cpu", "trainer.threads=1", f"root={self.root}", *data,
         ]  # fmt: skip
 
     def go(self, *more: str, interruptions=(None,), save_minutes: float = 0) -> list[int]:

@@ -20,7 +20,7 @@ from un_lightning import tracking
 from un_lightning.config import LoggerConfig, LoggerKind, WandbMode
 from un_lightning.errors import UserError
 from un_lightning.results import Results
-from un_lightning.wandb_record import MAX_ROWS
+from un_lightning.wandb_record import MAX_ROWS, _cell
 
 
 SECRET = "hf_NobodyMayReadThis"
@@ -165,6 +165,12 @@ def test_the_head_of_a_long_table_says_so(recorded):
     assert table["columns"] == ["model", "layer", "excess_corr", "universal"]
     assert table["data"][:2] == [["a", 0, 0.5, True], ["a", 1, None, True]]
     assert table["data"][-1][1] == MAX_ROWS - 1
+
+
+def test_arrays_of_any_shape_are_shown_as_text():
+    """W&B refuses a column of arrays that differ in length, such as contexts of examples."""
+    cells = [_cell(value) for value in (np.arange(3), np.arange(2.0), [1], "x", 4, None)]
+    assert cells == ["[0, 1, 2]", "[0.0, 1.0]", [1], "x", 4, None]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ Its files lie in the run folder, and a run that is resumed continues the same W&
 where it is used.
 """
 
+import json
 import os
 import secrets
 import shlex
@@ -13,6 +14,8 @@ from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from un_lightning.config import LoggerConfig, WandbMode
 from un_lightning.errors import UserError
@@ -122,7 +125,7 @@ def log(run: "wandb.Run", run_dir: Path, results: Results, tokens: int) -> None:
         shortened = f"_first_{MAX_ROWS}_of_{len(table)}" if len(table) > MAX_ROWS else ""
         head = table.head(MAX_ROWS).astype(object)
         # Lists of rows take a third of the time that W&B needs for the frame itself.
-        rows: list[Any] = head.where(head.notna(), None).to_numpy().tolist()
+        rows = [[_cell(value) for value in row] for row in head.where(head.notna(), None).to_numpy()]
         point[f"tables/{name}{shortened}"] = wandb.Table(columns=[*map(str, table.columns)], data=rows)
     artifact = wandb.Artifact(f"results-{run.id}", type="results")
     with _staging_in(run_dir):
@@ -132,6 +135,11 @@ def log(run: "wandb.Run", run_dir: Path, results: Results, tokens: int) -> None:
         run.log({**point, AXIS: tokens})
         run.log_artifact(artifact)
     run.summary.update(plain(results.scalars))
+
+
+def _cell(value: Any) -> Any:
+    """Arrays as text, for W&B takes them only where all of a column have one shape."""
+    return json.dumps(value.tolist()) if isinstance(value, np.ndarray) else value
 
 
 def finish(run: "wandb.Run", exit_code: int) -> None:

@@ -181,7 +181,7 @@ def test_all_pairs_and_reduced_precision(validate):
 @pytest.mark.parametrize(
     ("sample", "tokens", "context", "blocks"),
     [
-        (None, 400_000, 128, 64),
+        (None, 400_000, 128, 128),
         (None, 1_000_000, 128, 157),
         (None, 100_000_000, 512, 256),
         (None, 4_096, 128, 32),

@@ -32,8 +32,8 @@ def correlated(generator, tokens, pairs, rho, document=1):
 def interval(groups, confidence=0.95):
     """Bounds on Fisher's z scale, as the analysis makes them."""
     z = torch.atanh(groups.total().correlation()[0])
-    error = standard_error(z, torch.atanh(groups.without_each().correlation()), groups.count)
-    reach = student.ppf(0.5 + confidence / 2, len(groups.count) - 1)
+    error = standard_error(z, torch.atanh(groups.without_each().correlation()), groups.tokens)
+    reach = student.ppf(0.5 + confidence / 2, len(groups.tokens) - 1)
     return torch.tanh(z - reach * error), torch.tanh(z + reach * error)
 
 
@@ -44,7 +44,9 @@ def test_equals_leaving_out_the_tokens_themselves():
     index = np.repeat(np.arange(10), 30)
     expected = np.stack([reference.leave_one_out(left[:, i], right[:, i], index) for i in range(4)], axis=1)
     np.testing.assert_allclose(groups.without_each().correlation(), expected, rtol=1e-10)
-    error = standard_error(groups.total().correlation()[0], groups.without_each().correlation(), groups.count)
+    error = standard_error(
+        groups.total().correlation()[0], groups.without_each().correlation(), groups.tokens
+    )
     np.testing.assert_allclose(error, reference.equal_groups_error(expected), rtol=1e-8)
 
 
@@ -56,7 +58,7 @@ def test_two_halves_of_a_group_count_as_their_tokens_say():
     few = [torch.cat([part[:-1], part[-1:] * 0.99, part[-1:] * 0.01]) for part in even]
     uneven = GroupSums(*few)
     errors = [
-        standard_error(g.total().correlation()[0], g.without_each().correlation(), g.count)
+        standard_error(g.total().correlation()[0], g.without_each().correlation(), g.tokens)
         for g in (even, uneven)
     ]
     np.testing.assert_allclose(errors[1], errors[0], rtol=0.1)
@@ -88,7 +90,7 @@ def test_one_group_has_no_error():
     generator = np.random.default_rng(4)
     groups = sums_of(*correlated(generator, 50, 3, 0.5), 1)
     assert (
-        standard_error(groups.total().correlation()[0], groups.without_each().correlation(), groups.count)
+        standard_error(groups.total().correlation()[0], groups.without_each().correlation(), groups.tokens)
         .isnan()
         .all()
     )

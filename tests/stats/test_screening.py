@@ -19,7 +19,7 @@ from un_lightning.stats.screening import (
     ScreeningSide,
     critical_value,
     screen_pair,
-    standardised_rotation,
+    standardised_rotations,
 )
 
 
@@ -52,7 +52,7 @@ class Model:
             for layer, width in enumerate(widths)
         ]
         rotations = [
-            [standardised_rotation(matrix, sample, layer, standardise=False) for matrix in matrices]
+            standardised_rotations(matrices, sample, layer, standardise=False)
             for layer, matrices in zip(layers, self.matrices, strict=True)
         ]
         self.side = ScreeningSide(sample, layers, rotations)

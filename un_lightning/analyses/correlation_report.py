@@ -111,7 +111,7 @@ def layer_match_table(matches: pd.DataFrame, layers: dict[str, int]) -> pd.DataF
         shares = []
         depth = max(layers[other] for other in own["other"].unique())
         for _, one in own.groupby("other"):
-            counts = np.zeros((layers[model], depth))
+            counts = np.zeros((layers[str(model)], depth))
             np.add.at(counts, (one["layer"].to_numpy(), one["match_layer"].to_numpy()), 1)
             with np.errstate(invalid="ignore"):
                 shares.append(counts / counts.sum(1, keepdims=True))

@@ -109,6 +109,7 @@ class Intervals:
             mean correlation with partners chosen on one half of the tokens, measured on the other.
         """
         followed, whole, without, split = [], [], [], []
+        tokens = torch.empty(0)
         for other, partner in best.items():
             candidates, everywhere, running = self.pairs[mine, other].aligned()
             hit = (candidates == partner[:, None]) & (everywhere > 0)
@@ -119,16 +120,14 @@ class Intervals:
             whole.append(chosen.total().correlation()[0])
             without.append(chosen.without_each().correlation())
             split.append(_split_half(groups, everywhere))
-            count = groups.count
-        if not best:
-            return pd.DataFrame(index=table.index)
+            tokens = groups.tokens
         value = torch.stack(whole).mean(0)
         left_out = torch.stack(without).mean(0)
-        error = standard_error(value, left_out, count).cpu().numpy()
-        error_z = standard_error(_z(value), _z(left_out), count).cpu().numpy()
+        error = standard_error(value, left_out, tokens).cpu().numpy()
+        error_z = standard_error(_z(value), _z(left_out), tokens).cpu().numpy()
         missing = ~torch.stack(followed).all(0).cpu().numpy() | ~table["valid"].to_numpy()
         error[missing] = error_z[missing] = np.nan
-        reach = student.ppf(0.5 + confidence / 2, max(len(count) - 1, 1))
+        reach = student.ppf(0.5 + confidence / 2, max(len(tokens) - 1, 1))
         mean, excess = table["mean_corr"].to_numpy(), table["excess_corr"].to_numpy()
         draws = np.nan_to_num(table["baseline_stderr"].to_numpy())
         centre = np.arctanh(np.clip(mean, -1 + 1e-12, 1 - 1e-12))
@@ -170,7 +169,7 @@ class Intervals:
 def _pick(groups: GroupSums, which: Tensor, width: int) -> GroupSums:
     """One candidate of each unit."""
     column = torch.arange(len(which), device=which.device) * width + which
-    return GroupSums(groups.count, *(part[:, column] for part in groups[1:]))
+    return GroupSums(groups.tokens, *(part[:, column] for part in groups[1:]))
 
 
 def _split_half(groups: GroupSums, everywhere: Float[Tensor, "units k"]) -> Float[Tensor, " units"]:
@@ -179,7 +178,7 @@ def _split_half(groups: GroupSums, everywhere: Float[Tensor, "units k"]) -> Floa
     The first group chose the candidates, so it measures nothing.
     """
     width = everywhere.shape[1]
-    index = torch.arange(len(groups.count), device=groups.count.device)
+    index = torch.arange(len(groups.tokens), device=groups.tokens.device)
     halves = [groups.some(index[(index > 0) & (index % 2 == side)]).total() for side in (0, 1)]
     hidden = torch.where(everywhere > 0, 0.0, torch.nan)
     rho = [half.correlation().view(-1, width) + hidden for half in halves]

@@ -12,10 +12,10 @@ from un_lightning.errors import UserError
 from un_lightning.models.units import Units
 from un_lightning.stats.block_sample import BlockSample
 from un_lightning.stats.rotation import random_matrix
-from un_lightning.stats.screening import Screened, ScreeningSide, standardised_rotation
+from un_lightning.stats.screening import Screened, ScreeningSide, standardised_rotations
 
 
-SHARE, FEWEST, MOST = 0.02, 8_192, 131_072
+SHARE, FEWEST, MOST = 0.02, 16_384, 131_072
 """Share of the stream's tokens that is sampled unless the config says otherwise, and its limits in tokens."""
 
 FEWEST_BLOCKS = 8
@@ -94,12 +94,10 @@ def screening_side(sample: BlockSample, units: Units, config: CorrelationConfig,
     standardise = config.baseline is Baseline.rotation_z
     rotations = []
     for layer, columns in enumerate(layers):
-        draws = []
-        for draw in range(config.draws):
-            own = draw_seed(seed, units.model, layer, draw)
-            matrix = random_matrix(config.baseline, units.widths[layer], own, device, dtype)
-            draws.append(standardised_rotation(matrix, sample, columns, standardise))
-        rotations.append(draws)
+        seeds = [draw_seed(seed, units.model, layer, draw) for draw in range(config.draws)]
+        width = units.widths[layer]
+        matrices = (random_matrix(config.baseline, width, own, device, dtype) for own in seeds)
+        rotations.append(standardised_rotations(matrices, sample, columns, standardise))
     return ScreeningSide(sample, layers, rotations)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 class GroupSums(NamedTuple):
     """Sums of each group for some pairs of units; groups without tokens are left out."""
 
-    count: Float64[Tensor, " groups"]
+    tokens: Float64[Tensor, " groups"]
     left: Float64[Tensor, "groups pairs"]
     right: Float64[Tensor, "groups pairs"]
     left_squares: Float64[Tensor, "groups pairs"]
@@ -31,7 +31,7 @@ class GroupSums(NamedTuple):
 
     def correlation(self) -> Float64[Tensor, "groups pairs"]:
         """Pearson correlation of every pair within each group; NaN where a unit is constant there."""
-        count = self.count[:, None]
+        count = self.tokens[:, None]
         covariance = self.product - self.left * self.right / count
         left = self.left_squares - self.left**2 / count
         right = self.right_squares - self.right**2 / count

@@ -5,7 +5,7 @@ other, and of each tile only its rows' and columns' best entries, the bound of t
 baseline's maxima are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -53,24 +53,28 @@ def critical_value(confidence: float, bounds: int, groups: int) -> float:
     return float(student.isf((1 - confidence) / bounds, groups - 1))
 
 
-def standardised_rotation(
-    matrix: Float[Tensor, "rotated units"], sample: BlockSample, layer: slice, standardise: bool
-) -> Float[Tensor, "rotated units"]:
+def standardised_rotations(
+    matrices: Iterable[Float[Tensor, "rotated units"]], sample: BlockSample, layer: slice, standardise: bool
+) -> list[Float[Tensor, "rotated units"]]:
     """Weights that make rotated units of deviation 1 from the standardised units of a layer.
 
     Args:
-        matrix: The rotation.
+        matrices: The rotations.
         sample: Sample of the model.
         layer: Units of the layer.
         standardise: Rotate standardised units; otherwise units as they are.
     """
     values = sample.values[layer]
     valid = sample.moments.valid[layer]
-    deviation = torch.where(valid, sample.moments.deviation[layer], 0.0).to(matrix.dtype)
-    mixed = matrix if standardise else matrix * deviation
-    gram = multiply(values, values).to(matrix.dtype)
-    rotated = RotatedLayer(mixed, gram, sample.count, torch.zeros_like(sample.moments.mean[layer]), valid)
-    return rotated.matrix * rotated.scale[:, None]
+    gram = multiply(values, values)
+    deviation = torch.where(valid, sample.moments.deviation[layer], 0.0).to(gram.dtype)
+    centre = torch.zeros_like(sample.moments.mean[layer])
+    weights = []
+    for matrix in matrices:
+        mixed = matrix if standardise else matrix * deviation
+        rotated = RotatedLayer(mixed, gram, sample.count, centre, valid)
+        weights.append(rotated.matrix * rotated.scale[:, None])
+    return weights
 
 
 def screen_pair(
