@@ -83,7 +83,7 @@ def test_a_limit_of_the_system_in_the_middle_of_the_file(tmp_path):
     )
     path = tmp_path / "file"
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"UserError cannot write {path}: File too large"
+    assert done.stdout.strip() == f"CannotWriteError cannot write {path}: File too large"
     assert names(tmp_path) == []
 
 
