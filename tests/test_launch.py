@@ -170,7 +170,8 @@ def test_the_record_has_what_the_folder_has(script, two_ranks):
             assert found["summary"][name] == pytest.approx(value, abs=1e-12), name
     for folder in ("tables", "figures"):
         for path in (script.folder / "two" / folder).iterdir():
-            assert f"{folder}/{path.stem}" in found["summary"]
+            # The name of a table that is cut short goes on with how short.
+            assert [name for name in found["summary"] if name.startswith(f"{folder}/{path.stem}")], path
 
 
 @pytest.mark.slow
@@ -215,7 +216,7 @@ STOPS = {
     "missing store": (["data=store", "data.path=nowhere"], "there is no store at nowhere: check data.path"),
     "missing model": (
         ["models.source=local", "models.members=[{name: a, path: ./nowhere}]"],
-        "./nowhere",
+        "model 'a': there is no folder 'nowhere'",
     ),
     "site": (["analysis.site=units"], "models.units"),
     "one model": (["models.members=[{name: a, seed: 1}]"], "correlations need two models"),

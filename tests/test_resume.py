@@ -52,10 +52,11 @@ class Runs:
     def __init__(self, folder: Path, data: list[str], world: int = 1) -> None:
         self.root, self.world = folder / "runs", world
         self.output = folder / "output.txt"
+        trainer = "cpu" if world == 1 else "ddp_cpu"
         self.argv = [
             "experiment=tiny/universality", "models=random_tiny", "data.part=all", "data.context=32",
             f"data.tokens={BATCHES * 4 * 32}", f"data.batch_size={4 // world}", "logger=none", "name=resumed",
-            "trainer=cpu" if world == 1 else "trainer=ddp_cpu", "trainer.threads=1", f"root={self.root}", *data,
+            f"trainer={trainer}", "trainer.threads=1", f"root={self.root}", *data,
         ]  # fmt: skip
 
     def go(self, *more: str, interruptions=(None,), save_minutes: float = 0) -> list[int]:

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from un_lightning.config import Strategy, TrainerConfig
 from un_lightning.errors import UserError
@@ -44,7 +45,7 @@ def make_trainer(
             default_root_dir=root,
             **(settings | options),
         )
-    except (RuntimeError, ValueError) as error:  # Lightning's MisconfigurationException among them
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise UserError(
             f"trainer.accelerator={config.accelerator} with {config.devices} device(s): {error}"
         ) from error

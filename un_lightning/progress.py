@@ -57,5 +57,5 @@ class Meter:
             self.bar.close()
 
 
-def _short(number: float) -> str:
+def _short(number: int | float) -> str:
     return tqdm.format_sizeof(number) if number >= 1000 else f"{number:.0f}"

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from tests.reference import activations as reference
 from tests.stats.ranks import continued, heavy, merge, splits
+from un_lightning.stats.bags import Bags
 from un_lightning.stats.by_position import ByPosition
-from un_lightning.stats.by_token import ByToken, TokenBags
+from un_lightning.stats.by_token import ByToken
 
 
 CPU = torch.device("cpu")
@@ -29,13 +30,23 @@ def add(statistic, values, rows, sizes=(1000,)):
         own, where = rows[part], torch.arange(part.stop - part.start)
         statistic.add_tokens(own)
         for layer, columns in enumerate((slice(0, 9), slice(9, 24))):
-            statistic.add_sums(layer, values[part, columns].contiguous(), TokenBags.of(own, where))
-            statistic.add_maxima(layer, values[part, columns].contiguous(), own)
+            statistic.add_sums(layer, values[part, columns].contiguous(), Bags.of(own, where))
+            for within in (slice(0, 4), slice(4, WIDTHS[layer])):
+                statistic.add_maxima(layer, within, values[part, columns][:, within], own)
     return statistic
 
 
 def fresh():
     return ByToken(ROWS, WIDTHS, CPU, torch.float32)
+
+
+def test_bags_leave_out_what_does_not_count():
+    values = heavy(9)
+    bags = Bags.of(torch.tensor([5, 2, 5, 2]), torch.tensor([0, 3, 8, 4]))
+    assert bags.groups.tolist() == [2, 5]
+    torch.testing.assert_close(bags.sums(values), torch.stack([values[3] + values[4], values[0] + values[8]]))
+    nothing = Bags.of(torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+    assert nothing.sums(values).shape == (0, values.shape[1])
 
 
 @pytest.mark.parametrize("sizes", [(1,), (64, 3), (1000,)])
@@ -123,8 +134,9 @@ def test_positions_equal_a_loop_for_any_split_and_number_of_ranks():
         for part in splits(350, (90,)):
             own, at = values[rank::2][part], positions[rank::2][part]
             statistic.add_tokens(at)
+            bags = Bags.of(at, torch.arange(len(at)))
             for columns in (slice(0, 10), slice(10, 24)):
-                statistic.add("z", columns, at, own[:, columns])
+                statistic.add("z", columns, own[:, columns].contiguous(), bags)
         ranks.append(statistic)
     merge(ranks)
     expected = reference.by_token(values.numpy(), positions.numpy())

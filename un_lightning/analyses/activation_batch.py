@@ -1,4 +1,4 @@
-"""How a batch is taken apart before it is added: pieces of counted tokens of one subset."""
+"""How a batch is taken apart before it is added: counted tokens, by subset."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,11 @@ from un_lightning.data.loader import Batch
 
 
 class Piece(NamedTuple):
-    """Counted tokens of one group, few enough to stay in the cache."""
+    """Counted tokens of one group."""
 
     group: int
     where: Int[Tensor, " tokens"]
     """Index of each token in the batch (block · context + position)."""
-    position: Int[Tensor, " tokens"]
-    """Its position in its block."""
     place: Int[Tensor, " tokens"]
     """Its place in the store (block · context + position)."""
     thinned: Int[Tensor, " chosen"] | None
@@ -38,8 +36,7 @@ def pieces(batch: Batch, by_subset: bool, size: int, share: float) -> list[Piece
     group = batch.subset[block] if by_subset else torch.zeros_like(block)
     group, order = group.sort(stable=True)
     where, block = where[order], block[order]
-    position = where % context
-    place = batch.blocks[block] * context + position
+    place = batch.blocks[block] * context + where % context
     chosen = None if share == 1 else choose(place, share)
     found = []
     start = 0
@@ -47,7 +44,7 @@ def pieces(batch: Batch, by_subset: bool, size: int, share: float) -> list[Piece
         for first in range(start, start + count, size):
             span = slice(first, min(first + size, start + count))
             thinned = None if chosen is None else chosen[span].nonzero().squeeze(1)
-            found.append(Piece(own, where[span], position[span], place[span], thinned))
+            found.append(Piece(own, where[span], place[span], thinned))
         start += count
     return found
 

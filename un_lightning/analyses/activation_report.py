@@ -44,7 +44,7 @@ def activation_results(
     results.tables = {
         "neurons": neurons,
         "examples": example_table(config, selection, sums, data),
-        "positions": position_table(config, neurons, sums, known),
+        "positions": position_table(config, neurons, sums),
         "histograms": histogram_table(selection, sums),
     }
     if config.subsets:

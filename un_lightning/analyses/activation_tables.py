@@ -35,12 +35,9 @@ def neuron_table(
     table["outside"] = _numpy((counts[:, 0] + counts[:, -1]) / counts.sum(1))
     table["bin_width"] = _numpy(sums.histogram.bin_width)
     table |= {"post_mean": _numpy(post.mean), "post_var": _numpy(post.var)}
-    for name, column, shape, shift in (
-        ("pre", "eta2_position", pre, known["pre_mean"]),
-        ("post", "eta2_position_post", post, known["post_mean"]),
-    ):
-        means = positions.means(name)
-        table[column] = _numpy(eta_squared(means, positions.count, shape.mean - shift.double(), shape.var))
+    for name, column, shape in (("pre", "eta2_position", pre), ("post", "eta2_position_post", post)):
+        eta2 = eta_squared(positions.means(name), positions.count, shape.mean, shape.var)
+        table[column] = _numpy(eta2)
     table["position_std"] = _numpy(_spread(positions.means("pre"), positions.count))
     table["position_mi"] = _numpy(firing_information(positions.means("fired"), positions.count))
     if sums.by_token is not None:
@@ -123,19 +120,16 @@ def token_table(
 
 
 def position_table(
-    config: ActivationsConfig,
-    neurons: pd.DataFrame,
-    sums: ActivationStatistics,
-    known: Mapping[str, Tensor],
+    config: ActivationsConfig, neurons: pd.DataFrame, sums: ActivationStatistics
 ) -> pd.DataFrame:
     """Mean pre-activation and firing rate by position, NaN where no token counts, of the most positional."""
     order = neurons["eta2_position"].sort_values(ascending=False, kind="stable").dropna()
     chosen = order.index.to_numpy()[: config.profiles]
     table = neurons.loc[chosen, ["model", "layer", "neuron", "eta2_position"]].reset_index(drop=True)
     columns = chosen.tolist()
-    mean = sums.positions.means("pre")[:, columns] + known["pre_mean"][columns].double()
-    table["mean"] = list(_numpy(mean.T).astype(np.float32))
-    table["sparsity"] = list(_numpy(sums.positions.means("fired")[:, columns].T).astype(np.float32))
+    for column, name in (("mean", "pre"), ("sparsity", "fired")):
+        means = sums.positions.means(name)[:, columns]
+        table[column] = list(_numpy(means.T).astype(np.float32))
     return table
 
 

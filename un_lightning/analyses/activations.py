@@ -4,7 +4,7 @@ The model runs once on a batch. Each layer hands over its pre- and post-activati
 the cache; everything is added piece by piece, and no matrix [tokens, all neurons] ever exists.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -23,11 +23,13 @@ from un_lightning.data.loader import Batch
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
 from un_lightning.results import Results
-from un_lightning.stats.by_token import TokenBags
+from un_lightning.stats.bags import Bags
 
 
+_TOKENS = 4096
+"""Most tokens whose powers are summed in float32 before the sum goes to float64."""
 _CACHED = 1 << 19
-"""Values that are added at a time on a CPU: 2 MB in float32."""
+"""Values that are added at a time on a CPU: 2 MB in float32, which stay in the cache."""
 _PARALLEL = 1 << 26
 """The same on an accelerator, which wants few and large steps."""
 
@@ -38,7 +40,8 @@ class _Open(NamedTuple):
     pieces: list[Piece]
     rows: Int[Tensor, " batch"]
     """Row in the vocabulary of each token."""
-    bags: TokenBags | None
+    by_row: Bags | None
+    by_position: Bags
     hits: tuple[Int[Tensor, " hits"], Int[Tensor, " hits"]] | None
     """Tokens of the batch that are in the sample, and their slots."""
 
@@ -124,62 +127,78 @@ class ActivationsAnalysis(Analysis):
 
     def _prepare(self, batch: Batch) -> _Open:
         """What all layers need to know about a batch; also counts its tokens."""
-        size = _CACHED if self.device.type == "cpu" else _PARALLEL
-        size = max(1, size // max(self.selection.widths))
         settings, sums = self.settings, self.sums
-        found = pieces(batch, settings.subsets, size, settings.histogram_share)
+        found = pieces(batch, settings.subsets, _TOKENS, settings.histogram_share)
         tokens = batch.tokens.flatten()
         rows = self.rows[tokens.clamp(max=len(self.rows) - 1)]  # a token that does not count has any row
         empty = tokens.new_empty(0)
         where = torch.cat([piece.where for piece in found]) if found else empty
         place = torch.cat([piece.place for piece in found]) if found else empty
-        sums.positions.add_tokens(where % batch.tokens.shape[1])
-        bags = hits = None
+        position = where % batch.tokens.shape[1]
+        sums.positions.add_tokens(position)
+        by_row = hits = None
         if sums.by_token is not None:
             sums.by_token.add_tokens(rows[where])
-            bags = TokenBags.of(rows[where], where)
+            by_row = Bags.of(rows[where], where)
         if sums.sample is not None:
             index, slots = sums.sample.find(place)
             sums.sample.add_tokens(slots)
             hits = where[index], slots
-        return _Open(found, rows, bags, hits)
+        return _Open(found, rows, by_row, Bags.of(position, where), hits)
 
     def _add_pre(self, layer: int, activation: Float[Tensor, "batch position units"]) -> None:
-        sums, columns = self.sums, self.selection.columns[layer]
+        sums, columns, opened = self.sums, self.selection.columns[layer], self.open
         values = self._take(layer, activation)
-        for piece in self.open.pieces:
-            part, fired = self._gather(values, piece.where)
+        fired = torch.gt(values, 0, out=torch.empty_like(values))
+        sums.positions.add("pre", columns, values, opened.by_position)
+        sums.positions.add("fired", columns, fired, opened.by_position)
+        for piece, own, _, part, room in self._parts(layer, values):
             counted = part if piece.thinned is None else part[piece.thinned]
-            sums.histogram.add(piece.group, columns, counted)
+            sums.histogram.add(piece.group, own, counted)
             if sums.published is not None:
-                sums.published.add(0, columns, counted)
-            torch.gt(part, 0, out=fired)
-            part -= self.shifts["pre_mean"][columns]
-            sums.moments.add(piece.group, columns, part, fired)
-            sums.positions.add("pre", columns, piece.position, part)
-            sums.positions.add("fired", columns, piece.position, fired)
+                sums.published.add(0, own, counted)
+            torch.gt(part, 0, out=room)
+            part -= self.shifts["pre_mean"][own]
+            sums.moments.add(piece.group, own, part, room)
 
     def _add_post(self, layer: int, activation: Float[Tensor, "batch position units"]) -> None:
         sums, columns, opened = self.sums, self.selection.columns[layer], self.open
         index = self.layer_index[layer]
         values = self._take(layer, activation)
-        if sums.by_token is not None and opened.bags is not None:
-            sums.by_token.add_sums(index, values, opened.bags)
+        sums.positions.add("post", columns, values, opened.by_position)
+        if sums.by_token is not None and opened.by_row is not None:
+            sums.by_token.add_sums(index, values, opened.by_row)
         if sums.sample is not None and opened.hits is not None:
             sums.sample.add(columns, values[opened.hits[0]], opened.hits[1])
-        for piece in opened.pieces:
-            part, _ = self._gather(values, piece.where)
+        for piece, own, within, part, _ in self._parts(layer, values):
             if sums.by_token is not None:
-                sums.by_token.add_maxima(index, part, opened.rows[piece.where])
-            sums.top.add(columns, part, piece.place)
-            part -= self.shifts["post_mean"][columns]
-            sums.post_moments.add(0, columns, part)
-            sums.positions.add("post", columns, piece.position, part)
+                sums.by_token.add_maxima(index, within, part, opened.rows[piece.where])
+            sums.top.add(own, part, piece.place)
+            part -= self.shifts["post_mean"][own]
+            sums.post_moments.add(0, own, part)
+
+    def _parts(
+        self, layer: int, values: Float[Tensor, "batch units"]
+    ) -> Iterator[tuple[Piece, slice, slice, Tensor, Tensor]]:
+        """Walk over pieces of the batch and some units at a time, so that what is added stays in the cache.
+
+        Yields:
+            The piece, its units among all and among those of the layer, a copy of its values
+            [tokens, units] that may be changed, and as much room beside it.
+        """
+        first = self.selection.columns[layer].start
+        size = _CACHED if self.device.type == "cpu" else _PARALLEL
+        for piece in self.open.pieces:
+            width = max(1, size // len(piece.where))
+            for start in range(0, values.shape[1], width):
+                within = slice(start, min(start + width, values.shape[1]))
+                own = slice(first + within.start, first + within.stop)
+                yield piece, own, within, *self._gather(values[:, within], piece.where)
 
     def _gather(
         self, values: Float[Tensor, "batch units"], where: Int[Tensor, " tokens"]
     ) -> tuple[Float[Tensor, "tokens units"], Float[Tensor, "tokens units"]]:
-        """Copy some tokens' values into memory that stays in the cache, with as much room beside them."""
+        """Copy some tokens' values into memory that is used again and again, with as much room beside them."""
         shape = len(where), values.shape[1]
         size = shape[0] * shape[1]
         if self.scratch.numel() < 2 * size or self.scratch.dtype != values.dtype:

@@ -6,11 +6,15 @@ import torch
 from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor
 
+from un_lightning.stats.bags import Bags
 from un_lightning.stats.statistic import Statistic
 
 
 class ByPosition(Statistic):
-    """Σx at each position, of several values of the same units."""
+    """Σx at each position, of several values of the same units.
+
+    A batch is summed in the type of the values, batches in float64.
+    """
 
     def __init__(self, names: Iterable[str], positions: int, units: int, device: torch.device) -> None:
         """Allocate.
@@ -33,24 +37,16 @@ class ByPosition(Statistic):
         """Count tokens, once for all units and values."""
         self.tensors["count"] += torch.bincount(positions, minlength=len(self.count))
 
-    def add(
-        self,
-        name: str,
-        columns: slice,
-        positions: Int[Tensor, " tokens"],
-        values: Float[Tensor, "tokens units"],
-    ) -> None:
-        """Add the values of some units.
+    def add(self, name: str, columns: slice, values: Float[Tensor, "batch units"], bags: Bags) -> None:
+        """Add a whole batch for some units.
 
         Args:
             name: Which value.
             columns: Which units.
-            positions: Position of each token.
-            values: The values; a few thousand tokens are summed in their own type, those sums in float64.
+            values: The values of all tokens of the batch.
+            bags: Those tokens that count, by position.
         """
-        total = self.tensors[name]
-        part = torch.zeros(len(total), values.shape[1], dtype=values.dtype, device=values.device)
-        total[:, columns] += part.index_add_(0, positions, values)
+        self.tensors[name][:, columns].index_add_(0, bags.groups, bags.sums(values).double())
 
     def means(self, name: str) -> Float64[Tensor, "positions units"]:
         """Mean of a value at each position; NaN where no token was counted."""

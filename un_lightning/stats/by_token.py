@@ -1,36 +1,13 @@
 """Sum and maximum of every unit for each token of the vocabulary (method C.1, C.4, C.5)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from un_lightning.stats.bags import Bags
 from un_lightning.stats.statistic import Statistic
-
-
-class TokenBags(NamedTuple):
-    """The tokens of a batch, those that are equal put together."""
-
-    where: Int[Tensor, " tokens"]
-    """Index of each token in the batch, sorted by its row of the vocabulary."""
-    starts: Int[Tensor, " bags"]
-    """Where each bag of equal tokens begins in `where`."""
-    rows: Int[Tensor, " bags"]
-    """Row of the vocabulary of each bag."""
-
-    @classmethod
-    def of(cls, rows: Int[Tensor, " tokens"], where: Int[Tensor, " tokens"]) -> "TokenBags":
-        """Put equal tokens together.
-
-        Args:
-            rows: Row of the vocabulary of each token.
-            where: Index of each token in the batch.
-        """
-        rows, order = rows.sort(stable=True)
-        bags, sizes = rows.unique_consecutive(return_counts=True)
-        return cls(where[order], sizes.cumsum(0) - sizes, bags)
 
 
 class ByToken(Statistic):
@@ -65,29 +42,29 @@ class ByToken(Statistic):
         """Count tokens, once for all layers."""
         self.tensors["count"] += torch.bincount(rows, minlength=len(self.count))
 
-    def add_sums(self, layer: int, values: Float[Tensor, "batch units"], bags: TokenBags) -> None:
+    def add_sums(self, layer: int, values: Float[Tensor, "batch units"], bags: Bags) -> None:
         """Add a whole batch to the sums of a layer.
 
         Args:
             layer: Index among the layers.
             values: Values of all tokens of the batch.
-            bags: Those tokens that count.
+            bags: Those tokens that count, by row.
         """
-        sums = torch.nn.functional.embedding_bag(bags.where, values, bags.starts, mode="sum")
-        self.tensors[f"sum{layer:03d}"].index_add_(0, bags.rows, sums)
+        self.tensors[f"sum{layer:03d}"].index_add_(0, bags.groups, bags.sums(values))
 
     def add_maxima(
-        self, layer: int, values: Float[Tensor, "tokens units"], rows: Int[Tensor, " tokens"]
+        self, layer: int, columns: slice, values: Float[Tensor, "tokens units"], rows: Int[Tensor, " tokens"]
     ) -> None:
-        """Raise the maxima of a layer to those of some tokens.
+        """Raise the maxima of some units of a layer to those of some tokens.
 
         Args:
             layer: Index among the layers.
+            columns: Which units of the layer.
             values: Their values.
             rows: Row of each token.
         """
         index = rows[:, None].expand_as(values)
-        self.tensors[f"max{layer:03d}"].scatter_reduce_(0, index, values, "amax")
+        self.tensors[f"max{layer:03d}"][:, columns].scatter_reduce_(0, index, values, "amax")
 
     def means(self, layer: int) -> Float[Tensor, "rows units"]:
         """Mean of each token and unit; NaN for tokens that never came."""

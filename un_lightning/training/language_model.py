@@ -61,7 +61,7 @@ class SmallGPT2(pl.LightningModule):
         self.model = GPT2LMHeadModel(
             GPT2Config(
                 vocab_size=vocabulary,
-                n_positions=context,
+                n_positions=context - 1,  # the last token of a block is predicted, never read
                 n_layer=config.layers,
                 n_embd=config.width,
                 n_head=config.heads,
@@ -79,8 +79,8 @@ class SmallGPT2(pl.LightningModule):
 
     def loss(self, tokens: Int[Tensor, "block position"]) -> Float[Tensor, ""]:
         """Mean next-token cross-entropy in nats; the first token has no prediction."""
-        logits = self.model(input_ids=tokens).logits
-        return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), tokens[:, 1:].flatten())
+        logits = self.model(input_ids=tokens[:, :-1]).logits
+        return F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of one batch, logged as `train/loss`."""
