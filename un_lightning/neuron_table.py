@@ -56,7 +56,8 @@ def run_neuron_table(config: Config, plain: dict[str, Any], run_pass: RunPass) -
             found = finished_run(config.root, own_plain, *near)
         if found is not None:  # None on ranks that keep no folder of their own
             parts[part] = found
-    with record.begin(config, plain, job_type=config.analysis.kind) as current:
+    table = dataclasses.replace(config, resume="never")  # joining takes no time, so nothing is left of it
+    with record.begin(table, plain, job_type=config.analysis.kind) as current:
         if current.folder is None:
             return
         if len(parts) < len(PARTS):

@@ -30,9 +30,7 @@ def add(statistic, values, rows, sizes=(1000,)):
         own, where = rows[part], torch.arange(part.stop - part.start)
         statistic.add_tokens(own)
         for layer, columns in enumerate((slice(0, 9), slice(9, 24))):
-            statistic.add_sums(layer, values[part, columns].contiguous(), Bags.of(own, where))
-            for within in (slice(0, 4), slice(4, WIDTHS[layer])):
-                statistic.add_maxima(layer, within, values[part, columns][:, within], own)
+            statistic.add(layer, values[part, columns].contiguous(), Bags.of(own, where))
     return statistic
 
 

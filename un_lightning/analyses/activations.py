@@ -38,8 +38,6 @@ class _Open(NamedTuple):
     """The batch that is being added."""
 
     pieces: list[Piece]
-    rows: Int[Tensor, " batch"]
-    """Row in the vocabulary of each token."""
     by_row: Bags | None
     by_position: Bags
     hits: tuple[Int[Tensor, " hits"], Int[Tensor, " hits"]] | None
@@ -130,7 +128,6 @@ class ActivationsAnalysis(Analysis):
         settings, sums = self.settings, self.sums
         found = pieces(batch, settings.subsets, _TOKENS, settings.histogram_share)
         tokens = batch.tokens.flatten()
-        rows = self.rows[tokens.clamp(max=len(self.rows) - 1)]  # a token that does not count has any row
         empty = tokens.new_empty(0)
         where = torch.cat([piece.where for piece in found]) if found else empty
         place = torch.cat([piece.place for piece in found]) if found else empty
@@ -138,13 +135,14 @@ class ActivationsAnalysis(Analysis):
         sums.positions.add_tokens(position)
         by_row = hits = None
         if sums.by_token is not None:
-            sums.by_token.add_tokens(rows[where])
-            by_row = Bags.of(rows[where], where)
+            rows = self.rows[tokens[where]]
+            sums.by_token.add_tokens(rows)
+            by_row = Bags.of(rows, where)
         if sums.sample is not None:
             index, slots = sums.sample.find(place)
             sums.sample.add_tokens(slots)
             hits = where[index], slots
-        return _Open(found, rows, by_row, Bags.of(position, where), hits)
+        return _Open(found, by_row, Bags.of(position, where), hits)
 
     def _add_pre(self, layer: int, activation: Float[Tensor, "batch position units"]) -> None:
         sums, columns, opened = self.sums, self.selection.columns[layer], self.open
@@ -152,7 +150,7 @@ class ActivationsAnalysis(Analysis):
         fired = torch.gt(values, 0, out=torch.empty_like(values))
         sums.positions.add("pre", columns, values, opened.by_position)
         sums.positions.add("fired", columns, fired, opened.by_position)
-        for piece, own, _, part, room in self._parts(layer, values):
+        for piece, own, part, room in self._parts(layer, values):
             counted = part if piece.thinned is None else part[piece.thinned]
             sums.histogram.add(piece.group, own, counted)
             if sums.published is not None:
@@ -163,42 +161,39 @@ class ActivationsAnalysis(Analysis):
 
     def _add_post(self, layer: int, activation: Float[Tensor, "batch position units"]) -> None:
         sums, columns, opened = self.sums, self.selection.columns[layer], self.open
-        index = self.layer_index[layer]
         values = self._take(layer, activation)
         sums.positions.add("post", columns, values, opened.by_position)
         if sums.by_token is not None and opened.by_row is not None:
-            sums.by_token.add_sums(index, values, opened.by_row)
+            sums.by_token.add(self.layer_index[layer], values, opened.by_row)
         if sums.sample is not None and opened.hits is not None:
             sums.sample.add(columns, values[opened.hits[0]], opened.hits[1])
-        for piece, own, within, part, _ in self._parts(layer, values):
-            if sums.by_token is not None:
-                sums.by_token.add_maxima(index, within, part, opened.rows[piece.where])
+        for piece, own, part, _ in self._parts(layer, values):
             sums.top.add(own, part, piece.place)
             part -= self.shifts["post_mean"][own]
             sums.post_moments.add(0, own, part)
 
     def _parts(
         self, layer: int, values: Float[Tensor, "batch units"]
-    ) -> Iterator[tuple[Piece, slice, slice, Tensor, Tensor]]:
+    ) -> Iterator[tuple[Piece, slice, Tensor, Tensor]]:
         """Walk over pieces of the batch and some units at a time, so that what is added stays in the cache.
 
         Yields:
-            The piece, its units among all and among those of the layer, a copy of its values
-            [tokens, units] that may be changed, and as much room beside it.
+            The piece, the columns of the units, a copy of their values [tokens, units] that may be changed,
+            and as much room beside it.
         """
         first = self.selection.columns[layer].start
         size = _CACHED if self.device.type == "cpu" else _PARALLEL
         for piece in self.open.pieces:
             width = max(1, size // len(piece.where))
             for start in range(0, values.shape[1], width):
-                within = slice(start, min(start + width, values.shape[1]))
-                own = slice(first + within.start, first + within.stop)
-                yield piece, own, within, *self._gather(values[:, within], piece.where)
+                stop = min(start + width, values.shape[1])
+                part, room = self._gather(values[:, start:stop], piece.where)
+                yield piece, slice(first + start, first + stop), part, room
 
     def _gather(
         self, values: Float[Tensor, "batch units"], where: Int[Tensor, " tokens"]
     ) -> tuple[Float[Tensor, "tokens units"], Float[Tensor, "tokens units"]]:
-        """Copy some tokens' values into memory that is used again and again, with as much room beside them."""
+        """Copy some tokens' values into memory that is used again and again, with as much room beside."""
         shape = len(where), values.shape[1]
         size = shape[0] * shape[1]
         if self.scratch.numel() < 2 * size or self.scratch.dtype != values.dtype:

@@ -58,7 +58,7 @@ def claim_table(effects: pd.DataFrame, alpha: float) -> pd.DataFrame:
 
 
 def claim_line(row: pd.Series, permutations: int) -> tuple[str, str]:
-    """A claim and its effect size as a line of the short table that ends a run."""
+    """A claim and its effect size (AUC, Cliff's δ) as a line of the short table that ends a run."""
     if row["verdict"] == "unknown":
         return str(row["claim"]), f"unknown: no {row['column']} of both groups"
     smallest = 1 / (permutations + 1)
@@ -66,5 +66,5 @@ def claim_line(row: pd.Series, permutations: int) -> tuple[str, str]:
     chance = f"p ≤ {smallest:.1g}" if p <= smallest * 1.0001 else f"p = {p:.2g}"
     return (
         str(row["claim"]),
-        f"{row['verdict']}: AUC {row['auc']:.2f}, Cliff's δ {row['cliffs_delta']:+.2f}, {chance}",
+        f"{row['verdict']}: AUC {row['auc']:.2f}, δ {row['cliffs_delta']:+.2f}, {chance}",
     )

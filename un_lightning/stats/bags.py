@@ -1,4 +1,4 @@
-"""Sums over tokens that belong together, without a loop over them."""
+"""Tokens that belong together, and sums over them without a loop."""
 
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ class Bags(NamedTuple):
 
     where: Int[Tensor, " tokens"]
     """Index of each token in the batch, sorted by group."""
+    group: Int[Tensor, " tokens"]
+    """The groups of those tokens."""
     starts: Int[Tensor, " bags"]
     """Where each bag begins in `where`."""
     groups: Int[Tensor, " bags"]
@@ -25,9 +27,9 @@ class Bags(NamedTuple):
             groups: Group of each token.
             where: Its index in the batch.
         """
-        groups, order = groups.sort(stable=True)
-        bags, sizes = groups.unique_consecutive(return_counts=True)
-        return cls(where[order], sizes.cumsum(0) - sizes, bags)
+        group, order = groups.sort(stable=True)
+        bags, sizes = group.unique_consecutive(return_counts=True)
+        return cls(where[order], group, sizes.cumsum(0) - sizes, bags)
 
     def sums(self, values: Float[Tensor, "batch units"]) -> Float[Tensor, "bags units"]:
         """Sum of each bag, in the type of the values of all tokens of the batch."""

@@ -42,8 +42,8 @@ class ByToken(Statistic):
         """Count tokens, once for all layers."""
         self.tensors["count"] += torch.bincount(rows, minlength=len(self.count))
 
-    def add_sums(self, layer: int, values: Float[Tensor, "batch units"], bags: Bags) -> None:
-        """Add a whole batch to the sums of a layer.
+    def add(self, layer: int, values: Float[Tensor, "batch units"], bags: Bags) -> None:
+        """Add a whole batch of a layer.
 
         Args:
             layer: Index among the layers.
@@ -51,20 +51,9 @@ class ByToken(Statistic):
             bags: Those tokens that count, by row.
         """
         self.tensors[f"sum{layer:03d}"].index_add_(0, bags.groups, bags.sums(values))
-
-    def add_maxima(
-        self, layer: int, columns: slice, values: Float[Tensor, "tokens units"], rows: Int[Tensor, " tokens"]
-    ) -> None:
-        """Raise the maxima of some units of a layer to those of some tokens.
-
-        Args:
-            layer: Index among the layers.
-            columns: Which units of the layer.
-            values: Their values.
-            rows: Row of each token.
-        """
-        index = rows[:, None].expand_as(values)
-        self.tensors[f"max{layer:03d}"][:, columns].scatter_reduce_(0, index, values, "amax")
+        counted = values.index_select(0, bags.where)
+        rows = bags.group[:, None].expand_as(counted)
+        self.tensors[f"max{layer:03d}"].scatter_reduce_(0, rows, counted, "amax")
 
     def means(self, layer: int) -> Float[Tensor, "rows units"]:
         """Mean of each token and unit; NaN for tokens that never came."""
