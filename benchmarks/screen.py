@@ -264,6 +264,7 @@ def compare(screen: dict, exact: dict) -> dict:
     return {
         **{f"recall_rho_above_{low}": round(float(same[corr[1] > low].mean()), 5) for low in (0.2, 0.3, 0.5)},
         "error_of_found": float(np.abs(corr[0] - corr[1])[same].max()),
+        "certified_and_wrong": int((neurons[0]["certified"].to_numpy() & (corr[1] > corr[0] + 1e-5)).sum()),
         "baseline_bias": round(float(bias.mean()), 5),
         "baseline_error": round(float(bias.std()), 5),
         "universal": [int(table["universal"].sum()) for table in neurons],

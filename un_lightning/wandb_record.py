@@ -125,7 +125,9 @@ def log(run: "wandb.Run", run_dir: Path, results: Results, tokens: int) -> None:
         shortened = f"_first_{MAX_ROWS}_of_{len(table)}" if len(table) > MAX_ROWS else ""
         head = table.head(MAX_ROWS).astype(object)
         # Lists of rows take a third of the time that W&B needs for the frame itself.
-        rows = [[_cell(value) for value in row] for row in head.where(head.notna(), None).to_numpy()]
+        rows: list[Any] = [
+            [_cell(value) for value in row] for row in head.where(head.notna(), None).to_numpy()
+        ]
         point[f"tables/{name}{shortened}"] = wandb.Table(columns=[*map(str, table.columns)], data=rows)
     artifact = wandb.Artifact(f"results-{run.id}", type="results")
     with _staging_in(run_dir):

@@ -107,8 +107,7 @@ class CorrelationConfig(AnalysisConfig):
     candidates: int = 8
     """Partners of each unit that are followed through the pass."""
     sample: int | None = None
-    """Tokens on which `screen` correlates all pairs; null takes 2 % of the tokens, at least 16,384 and at most
-    131,072."""
+    """Tokens on which `screen` correlates all pairs; null takes 2 %, at least 16,384 and at most 131,072."""
     floor: float = 0.2
     """Of units whose correlations are all below it, `screen` follows only the best partner on the sample."""
     confidence: float = 0.95
