@@ -251,7 +251,7 @@ def test_mistakes_leave_nothing_behind(run, tmp_path, stop):
 def test_a_machine_without_a_gpu(run, tmp_path):
     done = run("trainer=gpu")
     assert done.code == 2
-    assert "trainer.accelerator=gpu with 1 device(s): " in done.err
+    assert "trainer.accelerator=gpu with 1 device(s) does not start: " in done.err
     assert nothing_was_made(tmp_path)
 
 

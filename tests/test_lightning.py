@@ -39,7 +39,9 @@ def test_threads(tmp_path, monkeypatch, threads, expected):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_device_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"trainer.accelerator=gpu with 1 device\(s\): ."):
+    with pytest.raises(
+        UserError, match=r"trainer.accelerator=gpu with 1 device\(s\) does not start: .*trainer=auto"
+    ):
         make_trainer(TrainerConfig(accelerator="gpu"), None, tmp_path)
 
 

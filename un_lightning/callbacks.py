@@ -101,6 +101,8 @@ class KeepPartial(Callback):
         self.saved = time.monotonic()
         if self.asked is not None:
             self._release()
+            if not self.first:  # the other signal of two must not end this rank as if it had crashed
+                signal.signal(self.asked, signal.SIG_IGN)
             self._wait_for_others()
             raise Interrupted(signal.Signals(self.asked).name)
 

@@ -47,7 +47,8 @@ def make_trainer(
         )
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         raise UserError(
-            f"trainer.accelerator={config.accelerator} with {config.devices} device(s): {error}"
+            f"trainer.accelerator={config.accelerator} with {config.devices} device(s) does not start: "
+            f"{error} (trainer=auto takes what this machine has)"
         ) from error
 
 

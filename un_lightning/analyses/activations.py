@@ -104,7 +104,7 @@ class ActivationsAnalysis(Analysis):
         ids = known["tokens"]
         self.rows = torch.zeros(int(ids.max()) + 1 if len(ids) else 1, dtype=torch.int64, device=self.device)
         self.rows[ids] = torch.arange(len(ids), device=self.device)
-        self.scratch = torch.empty(0, device=self.device)
+        self.scratch = self.fired = torch.empty(0, device=self.device)
 
     def add(self, batch: Batch) -> None:
         """Run the model once; its hooks add the layers."""
@@ -147,7 +147,9 @@ class ActivationsAnalysis(Analysis):
     def _add_pre(self, layer: int, activation: Float[Tensor, "batch position units"]) -> None:
         sums, columns, opened = self.sums, self.selection.columns[layer], self.open
         values = self._take(layer, activation)
-        fired = torch.gt(values, 0, out=torch.empty_like(values))
+        if self.fired.shape != values.shape or self.fired.dtype != values.dtype:
+            self.fired = torch.empty_like(values)
+        fired = torch.gt(values, 0, out=self.fired)
         sums.positions.add("pre", columns, values, opened.by_position)
         sums.positions.add("fired", columns, fired, opened.by_position)
         for piece, own, part, room in self._parts(layer, values):

@@ -80,7 +80,7 @@ class PropertiesReport:
             results.scalars[f"neurons/invalid{suffix(model)}"] = int((group < 0).sum())
             results.headline.append(
                 (f"{model}: universal neurons (excess > {self.config.threshold:g})",
-                 f"{counts['universal']:,} against {counts['rest'] or 'no'} others")
+                 f"{counts['universal']:,} against {counts['rest']:,} others")
             )  # fmt: skip
             own = claims[claims["model"] == model]
             if all(counts.values()):  # the published tables hold universal neurons only

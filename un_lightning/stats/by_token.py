@@ -10,6 +10,10 @@ from un_lightning.stats.bags import Bags
 from un_lightning.stats.statistic import Statistic
 
 
+_VALUES = 1 << 20
+"""Values whose maxima are looked for at a time: 4 MB in float32."""
+
+
 class ByToken(Statistic):
     """Σx and max x for each token and unit, in float32 (float64 for float64 models), one tensor a layer.
 
@@ -51,9 +55,11 @@ class ByToken(Statistic):
             bags: Those tokens that count, by row.
         """
         self.tensors[f"sum{layer:03d}"].index_add_(0, bags.groups, bags.sums(values))
-        counted = values.index_select(0, bags.where)
-        rows = bags.group[:, None].expand_as(counted)
-        self.tensors[f"max{layer:03d}"].scatter_reduce_(0, rows, counted, "amax")
+        maxima = self.tensors[f"max{layer:03d}"]
+        size = max(1, _VALUES // values.shape[1])
+        for where, rows in zip(bags.where.split(size), bags.group.split(size), strict=True):
+            counted = values.index_select(0, where)
+            maxima.scatter_reduce_(0, rows[:, None].expand_as(counted), counted, "amax")
 
     def means(self, layer: int) -> Float[Tensor, "rows units"]:
         """Mean of each token and unit; NaN for tokens that never came."""
