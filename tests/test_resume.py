@@ -203,7 +203,7 @@ def test_ranks_that_lightning_starts(tmp_path, long_store, capsys):
     (other,) = children(second.pid)
     os.kill(second.pid, signal.SIGTERM)
     assert finish(second) == [128 + signal.SIGTERM]
-    assert not Path(f"/proc/{other}").exists()
+    wait_until(lambda: not Path(f"/proc/{other}").exists())
     said = runs.output.read_text()
     assert said.count("stopped; go on with: resume=auto") == 1
     assert "SIGTERM: saving after this batch" in said
