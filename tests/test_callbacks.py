@@ -40,7 +40,7 @@ def rank(tmp_path):
         trainer.datamodule = create_autospec(Stream, instance=True)
         trainer.datamodule.fingerprint.return_value = "text"
         analysis = create_autospec(Analysis, instance=True)
-        analysis.position, analysis.counted = 3, 30
+        analysis.position, analysis.counted, analysis.current = 3, 30, 0
         analysis.state.return_value = {"a": torch.ones(2)}
         keep = KeepPartial(tmp_path, False, minutes)
         keep.setup(trainer, analysis, "validate")

@@ -9,7 +9,7 @@ import torch
 
 from un_lightning import partial
 from un_lightning.errors import CannotWriteError, UserError
-from un_lightning.partial import Partial, load_known, load_partial, save_known, save_partial
+from un_lightning.partial import Partial, forget_before, load_known, load_partial, save_known, save_partial
 
 
 def state(position: int, rank: int = 0) -> Partial:
@@ -38,7 +38,7 @@ def test_each_rank_gets_back_what_it_saved_last(folder):
             save_partial(folder, rank, 2, state(position + rank, rank))
     for rank in range(2):
         assert same(load_partial(folder, rank, 2, "text"), state(5 + rank, rank))
-    assert sorted(path.name for path in folder.iterdir()) == [
+    assert sorted(path.name for path in (folder / "pass0").iterdir()) == [
         "rank0-5.safetensors",
         "rank0.json",
         "rank1-6.safetensors",
@@ -50,6 +50,23 @@ def test_a_rank_that_saved_nothing_begins_anew(folder):
     assert load_partial(folder, 0, 1, "text") is None
     save_partial(folder, 1, 2, state(3))
     assert load_partial(folder, 0, 2, "text") is None
+
+
+def test_a_pass_counts_once_every_rank_has_begun_it(folder):
+    """A rank that is ahead of one that died before the end of the pass must do that end again."""
+    for rank in range(2):
+        save_partial(folder, rank, 2, state(4, rank))
+    later = [state(0, rank)._replace(number=1) for rank in range(2)]
+    save_partial(folder, 0, 2, later[0])
+    assert same(load_partial(folder, 0, 2, "text"), state(4))
+    save_partial(folder, 1, 2, later[1])
+    for rank in range(2):
+        found = load_partial(folder, rank, 2, "text")
+        assert same(found, later[rank])
+        assert found is not None and found.number == 1
+    forget_before(folder, 1)
+    assert [path.name for path in folder.iterdir()] == ["pass1"]
+    assert same(load_partial(folder, 1, 2, "text"), later[1])
 
 
 def test_what_all_ranks_know(folder):
@@ -108,7 +125,7 @@ def test_other_text_is_refused(folder):
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"file": "x"}'])
 def test_a_damaged_description_is_named(folder, content):
     save_partial(folder, 0, 1, state(1))
-    (folder / "rank0.json").write_text(content)
+    (folder / "pass0" / "rank0.json").write_text(content)
     with pytest.raises(UserError, match=r"rank0.json is damaged; start anew with resume=never"):
         load_partial(folder, 0, 1, "text")
 
@@ -116,7 +133,7 @@ def test_a_damaged_description_is_named(folder, content):
 @pytest.mark.parametrize("damage", ["gone", "cut"])
 def test_damaged_tensors_are_named(folder, damage):
     save_partial(folder, 0, 1, state(1))
-    path = folder / json.loads((folder / "rank0.json").read_text())["file"]
+    path = folder / "pass0" / json.loads((folder / "pass0" / "rank0.json").read_text())["file"]
     if damage == "gone":
         path.unlink()
     else:

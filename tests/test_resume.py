@@ -77,7 +77,7 @@ class Runs:
 
     def position(self, rank: int) -> int | None:
         """Batches of a rank that are saved."""
-        for meta in self.root.glob(f"resumed/2*/partial/rank{rank}.json"):
+        for meta in self.root.glob(f"resumed/2*/partial/pass*/rank{rank}.json"):
             return json.loads(meta.read_text())["position"]
         return None
 

@@ -14,7 +14,15 @@ from pytorch_lightning.callbacks import Callback
 
 from un_lightning.analyses.base import Analysis
 from un_lightning.data.stream import Stream
-from un_lightning.partial import KNOWN, Partial, load_known, load_partial, save_known, save_partial
+from un_lightning.partial import (
+    KNOWN,
+    Partial,
+    forget_before,
+    load_known,
+    load_partial,
+    save_known,
+    save_partial,
+)
 from un_lightning.progress import Meter
 from un_lightning.terminal import say
 
@@ -40,13 +48,18 @@ class KeepPartial(Callback):
         self.resume = resume
         self.seconds = 60 * minutes
         self.asked: int | None = None
+        self.turned = False
+        """Whether a further pass over the stream begins in this process."""
         self.handlers: dict[int, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Tell every rank the run folder, and hand the saved state to the analysis and the data."""
+        assert isinstance(pl_module, Analysis)
+        if pl_module.current > 0:  # a further pass of the same run
+            stream_of(trainer).start, self.turned = 0, True
+            return
         self.run_dir, self.resume = trainer.strategy.broadcast((self.run_dir, self.resume))
         assert self.run_dir is not None
-        assert isinstance(pl_module, Analysis)
         self.folder = self.run_dir / "partial"
         self.parent = os.getppid()
         self.first = trainer.is_global_zero
@@ -57,7 +70,7 @@ class KeepPartial(Callback):
         known = load_known(self.folder) if self.resume else None
         if known is not None:
             state = load_partial(self.folder, trainer.global_rank, trainer.world_size, self.text)
-            pl_module.continue_from(known, state.tensors if state else None)
+            pl_module.continue_from(known, state.tensors if state else None, state.number if state else 0)
             if state is not None:
                 pl_module.position, pl_module.counted = state.position, state.counted
                 data.start = state.position
@@ -76,10 +89,16 @@ class KeepPartial(Callback):
         batch_idx: int,  # noqa: ARG002
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
-        """Before the first batch, keep what all ranks agreed on."""
+        """Before the first batch, keep what all ranks agreed on; before a further pass, everything."""
         assert isinstance(pl_module, Analysis)
         if trainer.is_global_zero and not (self.folder / KNOWN).exists():
             save_known(self.folder, pl_module.known)
+        if self.turned:
+            self.turned = False
+            self._save(trainer, pl_module)
+            trainer.strategy.barrier()
+            if trainer.is_global_zero:
+                forget_before(self.folder, pl_module.current)
 
     def on_validation_batch_end(
         self,
@@ -96,9 +115,7 @@ class KeepPartial(Callback):
             raise SystemExit("rank 0 is gone: a resumed run may already be reading these blocks")
         if self.asked is None and time.monotonic() - self.saved < self.seconds:
             return
-        state = Partial(pl_module.position, pl_module.counted, self.text, pl_module.state())
-        save_partial(self.folder, trainer.global_rank, trainer.world_size, state)
-        self.saved = time.monotonic()
+        self._save(trainer, pl_module)
         if self.asked is not None:
             self._release()
             if not self.first:  # the other signal of two must not end this rank as if it had crashed
@@ -118,6 +135,11 @@ class KeepPartial(Callback):
     ) -> None:
         """Stop listening; the last saved state stands, for the batch that failed is half added."""
         self._release()
+
+    def _save(self, trainer: pl.Trainer, analysis: Analysis) -> None:
+        state = Partial(analysis.position, analysis.counted, self.text, analysis.state(), analysis.current)
+        save_partial(self.folder, trainer.global_rank, trainer.world_size, state)
+        self.saved = time.monotonic()
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.asked = number
@@ -153,11 +175,13 @@ class Progress(Callback):
         """Show the progress; a resumed run begins where it was."""
         data = stream_of(trainer)
         assert isinstance(pl_module, Analysis)
-        self.begun = time.monotonic()
+        self.begun = time.monotonic() - self.seconds
         self.world = trainer.world_size
         self.size = data.size
         if trainer.is_global_zero:
-            self.meter = Meter("Reading", data.total, data.done(pl_module.position, self.world), data.unit)
+            again = f" ({pl_module.current + 1} of {pl_module.passes} times)" if pl_module.passes > 1 else ""
+            done = data.done(pl_module.position, self.world)
+            self.meter = Meter(f"Reading{again}", data.total, done, data.unit)
 
     def on_validation_batch_end(
         self,

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from un_lightning.config import (
 from un_lightning.errors import UserError
 from un_lightning.mistakes import experiments, explain, refuse_unknown
 from un_lightning.runs import experiment_folder
+from un_lightning.sweeps.agent_values import read_values, with_types
 from un_lightning.terminal import fail, say
 
 
@@ -32,6 +34,11 @@ VERBS = {
     "prepare": "the token store of an experiment, without its models",
     "train": "one small model, or a tokenizer",
 }
+
+TOOLS = {
+    "sweep": ("un_lightning.sweeps.main", "the points of a W&B sweep file, without a server"),
+}
+"""Verbs that read other arguments than Hydra's: module and purpose."""
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -81,6 +88,7 @@ def launch(verb: str, argv: list[str]) -> None:
         verb: One of `VERBS`.
         argv: Hydra's overrides and flags, without the program's name.
     """
+    argv = _from_a_sweep(argv)
     original, full = sys.argv, os.environ.get(_FULL_ERROR)
     composed = False
     register_schemas()
@@ -108,18 +116,38 @@ def launch(verb: str, argv: list[str]) -> None:
 
 
 def main() -> None:
-    """The console script: `un-lightning run|prepare|train experiment=<name> key=value …`."""
+    """The console script: `un-lightning run|prepare|train experiment=<name> key=value …`, and the tools."""
     verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if verb in VERBS:
         launch(verb, sys.argv[2:])
         return
+    if verb in TOOLS:
+        sys.exit(tool(verb, sys.argv[2:]))
     usage = "usage: un-lightning <verb> experiment=<name> key=value …\n\nverbs (each has its own --help):\n"
     usage += "\n".join(f"  {name:8} {what}" for name, what in VERBS.items())
+    usage += "\n\ntools (each has its own --help):\n"
+    usage += "\n".join(f"  {name:8} {what}" for name, (_, what) in TOOLS.items())
     usage += f"\n\nexperiments: {', '.join(experiments([configs_folder()]))}"
     if verb not in ("-h", "--help"):
         fail(f"there is no verb '{verb}'\n{usage}")
         sys.exit(2)
     say(usage)
+
+
+def tool(verb: str, argv: list[str]) -> int:
+    """Carry out one of `TOOLS`; returns the exit code."""
+    return import_module(TOOLS[verb][0]).main(argv)
+
+
+def _from_a_sweep(argv: list[str]) -> list[str]:
+    """The arguments with the values that a sweep's agent gives, which also reach the other ranks."""
+    try:
+        values = read_values()
+    except UserError as error:
+        fail(str(error))
+        sys.exit(2)
+    sys.argv = [sys.argv[0], *with_types(sys.argv[1:], values)]
+    return with_types(argv, values)
 
 
 def _carry_out(verb: str, config: DictConfig) -> None:

@@ -79,7 +79,8 @@ def run_pass(config: Config, plain: dict[str, Any]) -> None:
         keep = KeepPartial(current.folder, current.resumed, config.trainer.save_minutes)
         trainer = make_trainer(config.trainer, current.logger, current.folder, callbacks=[keep, progress])
         try:
-            trainer.validate(analysis, datamodule=data, verbose=False)
+            while not analysis.complete:
+                trainer.validate(analysis, datamodule=data, verbose=False)
         except (Interrupted, SystemExit, RuntimeError) as error:
             if keep.asked is None:
                 raise

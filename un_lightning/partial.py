@@ -6,6 +6,7 @@ by themselves, without waiting for each other: sums commute, so they may be at d
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,14 +31,17 @@ class Partial(NamedTuple):
     text: str
     """Fingerprint of what was read."""
     tensors: dict[str, Tensor]
+    number: int = 0
+    """Which pass over the stream it is in, from 0."""
 
 
 def save_partial(folder: Path, rank: int, world: int, state: Partial) -> None:
-    """Replace the saved state of a rank.
+    """Replace the saved state of a rank in its pass; that of an earlier pass stays until `forget_before`.
 
     Raises:
         UserError: The disk is full or the folder cannot be written; the older state is still whole.
     """
+    folder = _of_pass(folder, state.number)
     make_folder(folder)
     path = folder / f"rank{rank}-{state.position}.safetensors"
     _save(state.tensors, path)
@@ -66,22 +70,29 @@ def load_partial(folder: Path, rank: int, world: int, text: str) -> Partial | No
     Raises:
         UserError: It was saved by another number of ranks or over other text, or is damaged.
     """
+    run, number = folder.parent, _latest_pass(folder)
+    folder = _of_pass(folder, number)
     metas = {path.stem: _read_meta(path) for path in folder.glob("rank*.json")}
     for meta in metas.values():
         if meta["world"] != world:
             raise UserError(
-                f"{folder.parent} was begun by {meta['world']} processes and cannot go on with {world}: "
+                f"{run} was begun by {meta['world']} processes and cannot go on with {world}: "
                 "use as many devices and nodes as before, or start anew with resume=never"
             )
         if meta["text"] != text:
             raise UserError(
-                f"{folder.parent} was begun on other text: the data has changed since, so start anew with "
-                "resume=never"
+                f"{run} was begun on other text: the data has changed since, so start anew with resume=never"
             )
     if f"rank{rank}" not in metas:
         return None
     own = metas[f"rank{rank}"]
-    return Partial(own["position"], own["counted"], own["text"], load_tensors(folder / own["file"]))
+    return Partial(own["position"], own["counted"], own["text"], load_tensors(folder / own["file"]), number)
+
+
+def forget_before(folder: Path, number: int) -> None:
+    """Remove what was saved in earlier passes, once every rank has saved in pass `number`."""
+    for earlier in range(number):
+        shutil.rmtree(_of_pass(folder, earlier), ignore_errors=True)
 
 
 def save_known(folder: Path, known: dict[str, Tensor]) -> None:
@@ -105,6 +116,20 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot read {path}: {error}; start anew with resume=never") from error
+
+
+def _of_pass(folder: Path, number: int) -> Path:
+    return folder / f"pass{number}"
+
+
+def _latest_pass(folder: Path) -> int:
+    """The last pass that every rank had begun: one that saved may have been ahead of one that did not."""
+    complete = 0
+    for place in folder.glob("pass*"):
+        metas = list(place.glob("rank*.json"))
+        if metas and len(metas) == _read_meta(metas[0])["world"]:
+            complete = max(complete, int(place.name.removeprefix("pass")))
+    return complete
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -68,6 +68,25 @@ def show_results(results: "un_lightning.results.Results", run_dir: Path, seconds
     say(f"{duration(seconds)}, results in {run_dir}")
 
 
+def show_table(header: list[str], rows: list[list[str]]) -> None:
+    """Print a table; numbers stand right."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(header):
+        numbers = all(_is_number(row[place]) for row in rows)
+        table.add_column(_text(name), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(_text, row))
+    _out.print(table)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return True
+
+
 def _text(message: str) -> Text:
     shown = (
         char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in message

@@ -52,7 +52,9 @@ def validate(store, tokenizer, tmp_path):
             exclude=exclude,
         )
         trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, tmp_path)
-        trainer.validate(analysis, datamodule=TokenBlocks(config, tokenizer), verbose=False)
+        data = TokenBlocks(config, tokenizer)
+        while not analysis.complete:
+            trainer.validate(analysis, datamodule=data, verbose=False)
         return analysis.results
 
     return run

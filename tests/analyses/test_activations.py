@@ -364,8 +364,8 @@ def test_going_on_after_a_stop_gives_the_same_bits(run, path, tokenizer, tmp_pat
         ({"model": "z"}, "analysis.model is 'z', but family test has a"),
         ({"layers": [0, 2]}, "'a' has no layer 2: its layers are 0 to 1"),
         ({"neurons": ["L1.16"]}, "'a' has no neuron L1.16: the last is L1.15"),
-        ({"memory_gb": 0.00025}, "analysis.layers=.0. and analysis.layers=.1."),
-        ({"memory_gb": 0.00001}, "read parts of a layer by analysis.neurons"),
+        ({"memory_gb": 0.00001}, "does not hold the sums by token of one layer"),
+        ({"memory_gb": 0.00001, "top_tokens": 0}, "does not hold"),
     ],
 )
 def test_mistakes_are_answered_with_what_to_do(run, settings, message):
@@ -373,6 +373,13 @@ def test_mistakes_are_answered_with_what_to_do(run, settings, message):
         run(**settings)
 
 
-def test_the_named_groups_of_layers_fit(run):
-    run(memory_gb=0.00025, layers=[0])
-    run(memory_gb=0.00025, layers=[1])
+def test_a_small_budget_reads_the_text_once_for_each_group_of_layers(run, monkeypatch):
+    whole = run()
+    passes = []
+    end = ActivationsAnalysis.end_pass
+    monkeypatch.setattr(ActivationsAnalysis, "end_pass", lambda self: passes.append(end(self)))
+    parts = run(memory_gb=0.000375)  # sums by token take 0.00001 of 0.000378
+    assert len(passes) == LAYERS
+    for name, table in whole.tables.items():
+        pd.testing.assert_frame_equal(parts.tables[name], table, check_exact=True, obj=name)
+    assert parts.scalars == whole.scalars

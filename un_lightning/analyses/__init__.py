@@ -17,6 +17,7 @@ ANALYSES = {
     "activations": "un_lightning.analyses.activations:ActivationsAnalysis",
     "correlation": "un_lightning.analyses.correlation:CorrelationAnalysis",
     "correlation/screen": "un_lightning.analyses.screen:ScreenAnalysis",
+    "prediction": "un_lightning.analyses.prediction:PredictionAnalysis",
     "weights": "un_lightning.analyses.weights:WeightsAnalysis",
 }
 """Module and class of each `analysis.kind` that is a pass over models; imported when it is used.

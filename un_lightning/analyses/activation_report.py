@@ -49,8 +49,8 @@ def activation_results(
     }
     if config.subsets:
         results.tables["subsets"] = subset_table(config, selection, sums, known, subsets)
-    if sums.by_token is not None:
-        results.tables["tokens"] = token_table(config, selection, sums, known, data)
+    if sums.tokens is not None:
+        results.tables["tokens"] = token_table(selection, sums, known, data)
     results.figures = {
         "statistics_by_layer": figures.statistics_by_layer(neurons),
         "neuron_histograms": figures.neuron_histograms(neurons, results.tables["histograms"]),
@@ -74,8 +74,8 @@ def _scalars(neurons: pd.DataFrame, sums: ActivationStatistics) -> dict:
         scalars[f"{column}/median"] = float(neurons[column].median())
     scalars["sparsity/mean"] = float(neurons["sparsity"].mean())
     scalars["eta2_position/mean"] = float(neurons["eta2_position"].mean())
-    if sums.by_token is not None:
-        met = int((sums.by_token.count > 0).sum())
+    if sums.tokens is not None:
+        met = int((sums.tokens.tensors["count"] > 0).sum())
         scalars["tokens_met"] = met
         scalars["eta2_token/mean"] = float(neurons["eta2_token"].mean())
         scalars["eta2_token/chance"] = (met - 1) / max(counted - 1, 1)

@@ -40,17 +40,8 @@ def neuron_table(
         table[column] = _numpy(eta2)
     table["position_std"] = _numpy(_spread(positions.means("pre"), positions.count))
     table["position_mi"] = _numpy(firing_information(positions.means("fired"), positions.count))
-    if sums.by_token is not None:
-        table["eta2_token"] = np.concatenate(
-            [
-                _numpy(
-                    eta_squared(
-                        sums.by_token.means(index), sums.by_token.count, post.mean[own], post.var[own]
-                    )
-                )
-                for index, own in enumerate(selection.columns.values())
-            ]
-        )
+    if sums.tokens is not None:
+        table["eta2_token"] = _numpy(sums.tokens.tensors["eta2"])
     if sums.published is not None:
         published = published_moments(sums.published.counts())
         table |= {f"{name}_paper": _numpy(values) for name, values in published.items()}
@@ -80,23 +71,21 @@ def subset_table(
 
 
 def token_table(
-    config: ActivationsConfig,
     selection: Selection,
     sums: ActivationStatistics,
     known: Mapping[str, Tensor],
     data: TokenBlocks,
 ) -> pd.DataFrame:
     """The tokens at which each neuron is largest, by mean (`by` is `mean`) and by maximum."""
-    by_token = sums.by_token
-    assert by_token is not None
-    ids, counts = known["tokens"], by_token.count
+    assert sums.tokens is not None
+    ids, counts = _numpy(known["tokens"]), _numpy(sums.tokens.tensors["count"])
     parts = []
-    for index, own in enumerate(selection.columns.values()):
-        means, maxima = by_token.means(index), by_token.tensors[f"max{index:03d}"]
+    for own in selection.columns.values():
         for by in ("mean", "max"):
-            found, rows = by_token.top(index, by, config.top_tokens, config.min_count)
-            rank, unit = np.nonzero(np.isfinite(_numpy(found)))
-            row = rows.cpu().numpy()[rank, unit]
+            tops = sums.tokens.of(by, own)
+            rows = _numpy(tops.row)
+            rank, unit = np.nonzero(rows >= 0)
+            row = rows[rank, unit]
             parts.append(
                 pd.DataFrame(
                     {
@@ -105,10 +94,10 @@ def token_table(
                         "neuron": selection.neuron[own][unit],
                         "by": by,
                         "rank": rank + 1,
-                        "token_id": _numpy(ids)[row],
-                        "count": _numpy(counts)[row],
-                        "mean": _numpy(means.gather(0, rows))[rank, unit],
-                        "max": _numpy(maxima.gather(0, rows))[rank, unit],
+                        "token_id": ids[row],
+                        "count": counts[row],
+                        "mean": _numpy(tops.mean)[rank, unit],
+                        "max": _numpy(tops.max)[rank, unit],
                     }
                 )
             )

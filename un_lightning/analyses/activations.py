@@ -1,6 +1,7 @@
 """What every neuron of a model does on text: one pass, all layers (paper sections 4 and 5; method C.1).
 
-The model runs once on a batch. Each layer hands over its pre- and post-activations while they are still in
+The model runs once on a batch; where the sums by token of all layers do not fit, the text is read again for
+further groups of layers. Each layer hands over its pre- and post-activations while they are still in
 the cache; everything is added piece by piece, and no matrix [tokens, all neurons] ever exists.
 """
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from un_lightning.analyses.activation_batch import Piece, pieces
 from un_lightning.analyses.activation_report import activation_results
-from un_lightning.analyses.activation_statistics import make_statistics
+from un_lightning.analyses.activation_statistics import layer_groups, make_statistics, passes_needed
 from un_lightning.analyses.base import Analysis
 from un_lightning.analyses.selection import select
 from un_lightning.config import ActivationsConfig, Site
@@ -24,6 +25,7 @@ from un_lightning.errors import UserError
 from un_lightning.models.family import Family
 from un_lightning.results import Results
 from un_lightning.stats.bags import Bags
+from un_lightning.stats.by_token import ByToken
 
 
 _TOKENS = 4096
@@ -65,7 +67,6 @@ class ActivationsAnalysis(Analysis):
                 f"{before.widths} values before the nonlinearity and {units.widths} after it"
             )
         self.selection = select(units, config.layers, config.neurons)
-        self.layer_index = {layer: index for index, layer in enumerate(self.selection.columns)}
         self.pilot_blocks = config.pilot
 
     def look(self, pilot: Batch) -> dict[str, Tensor]:
@@ -94,28 +95,54 @@ class ActivationsAnalysis(Analysis):
             "places": torch.from_numpy(draw_places(data, self.settings.sample, self.seed)),
         }
 
-    def begin(self, known: Mapping[str, Tensor]) -> None:
-        """Allocate the statistics, if they fit into `memory_gb`."""
-        self.shifts = dict(known)
-        groups = len(self.subsets) if self.settings.subsets else 1
+    def plan(self, known: Mapping[str, Tensor]) -> int:
+        """Once, unless the sums by token of all layers do not fit."""
         context = self._data().store.context
-        self.sums = make_statistics(self.settings, known, self.selection, groups, context)
-        self.statistics = self.sums.named()
+        return passes_needed(self.settings, known, self.selection, self._groups(), context)
+
+    def begin(self, known: Mapping[str, Tensor]) -> None:
+        """Allocate the statistics of all layers, but for the sums by token."""
+        self.shifts = dict(known)
+        context = self._data().store.context
+        self.sums = make_statistics(self.settings, known, self.selection, self._groups(), context)
         ids = known["tokens"]
         self.rows = torch.zeros(int(ids.max()) + 1 if len(ids) else 1, dtype=torch.int64, device=self.device)
         self.rows[ids] = torch.arange(len(ids), device=self.device)
         self.scratch = self.fired = torch.empty(0, device=self.device)
 
+    def begin_pass(self) -> None:
+        """Sums by token for a group of layers; everything else is added up in the first pass."""
+        self.by_token = None
+        self.group = layer_groups(self.selection, self.passes)[self.current]
+        lasting = self.sums.named()
+        self.statistics = {} if self.current else {**lasting}
+        self.finished = lasting if self.current else {}
+        if self.sums.tokens is not None:
+            self.statistics.pop("tokens", None)
+            self.finished["tokens"] = self.sums.tokens
+            own = [self.selection.columns[layer] for layer in self.group]
+            widths, dtype = [one.stop - one.start for one in own], self.shifts["low"].dtype
+            self.by_token = ByToken(len(self.shifts["tokens"]), widths, self.device, dtype)
+            self.statistics["by_token"] = self.by_token
+
+    def end_pass(self) -> None:
+        """Keep what tables need of the sums by token."""
+        if self.by_token is None or self.sums.tokens is None:
+            return
+        post = self.sums.post_moments.shape(self.shifts["post_mean"])
+        for index, layer in enumerate(self.group):
+            own = self.selection.columns[layer]
+            self.sums.tokens.take(
+                self.by_token, index, own, post.mean[own], post.var[own], self.settings.min_count
+            )
+
     def add(self, batch: Batch) -> None:
         """Run the model once; its hooks add the layers."""
         self.open = self._prepare(batch)
-        self.model.run(
-            batch.tokens,
-            {
-                Site.mlp_pre: self._only_chosen(self._add_pre),
-                Site.mlp_post: self._only_chosen(self._add_post),
-            },
-        )
+        sinks = {Site.mlp_post: self._only_chosen(self._add_post)}
+        if self.current == 0:
+            sinks[Site.mlp_pre] = self._only_chosen(self._add_pre)
+        self.model.run(batch.tokens, sinks)
 
     def report(self) -> Results:
         """Tables, figures and scalars."""
@@ -130,19 +157,21 @@ class ActivationsAnalysis(Analysis):
         tokens = batch.tokens.flatten()
         empty = tokens.new_empty(0)
         where = torch.cat([piece.where for piece in found]) if found else empty
-        place = torch.cat([piece.place for piece in found]) if found else empty
-        position = where % batch.tokens.shape[1]
-        sums.positions.add_tokens(position)
         by_row = hits = None
-        if sums.by_token is not None:
+        if self.by_token is not None:
             rows = self.rows[tokens[where]]
-            sums.by_token.add_tokens(rows)
+            self.by_token.add_tokens(rows)
             by_row = Bags.of(rows, where)
-        if sums.sample is not None:
-            index, slots = sums.sample.find(place)
-            sums.sample.add_tokens(slots)
-            hits = where[index], slots
-        return _Open(found, by_row, Bags.of(position, where), hits)
+        position = where % batch.tokens.shape[1]
+        by_position = Bags.of(position, where)
+        if self.current == 0:
+            sums.positions.add_tokens(position)
+            if sums.sample is not None:
+                place = torch.cat([piece.place for piece in found]) if found else empty
+                index, slots = sums.sample.find(place)
+                sums.sample.add_tokens(slots)
+                hits = where[index], slots
+        return _Open(found, by_row, by_position, hits)
 
     def _add_pre(self, layer: int, activation: Float[Tensor, "batch position units"]) -> None:
         sums, columns, opened = self.sums, self.selection.columns[layer], self.open
@@ -164,9 +193,11 @@ class ActivationsAnalysis(Analysis):
     def _add_post(self, layer: int, activation: Float[Tensor, "batch position units"]) -> None:
         sums, columns, opened = self.sums, self.selection.columns[layer], self.open
         values = self._take(layer, activation)
+        if self.by_token is not None and opened.by_row is not None and layer in self.group:
+            self.by_token.add(self.group.index(layer), values, opened.by_row)
+        if self.current > 0:
+            return
         sums.positions.add("post", columns, values, opened.by_position)
-        if sums.by_token is not None and opened.by_row is not None:
-            sums.by_token.add(self.layer_index[layer], values, opened.by_row)
         if sums.sample is not None and opened.hits is not None:
             sums.sample.add(columns, values[opened.hits[0]], opened.hits[1])
         for piece, own, part, _ in self._parts(layer, values):
@@ -212,10 +243,13 @@ class ActivationsAnalysis(Analysis):
 
     def _only_chosen(self, sink: Any) -> Any:
         def choose(layer: int, activation: Tensor) -> None:
-            if layer in self.layer_index:
+            if layer in self.selection.columns:
                 sink(layer, activation)
 
         return choose
+
+    def _groups(self) -> int:
+        return len(self.subsets) if self.settings.subsets else 1
 
     def _data(self) -> TokenBlocks:
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]

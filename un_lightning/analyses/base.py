@@ -19,7 +19,11 @@ from un_lightning.data.stream import Stream
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
 from un_lightning.results import Results
-from un_lightning.stats.statistic import Statistic, named_tensors
+from un_lightning.stats.statistic import AllReduce, Statistic, named_tensors
+
+
+PASSES = "passes"
+"""Name of the number of passes among what all ranks agree on."""
 
 
 class Analysis(pl.LightningModule):
@@ -29,6 +33,10 @@ class Analysis(pl.LightningModule):
         statistics: Everything that is added up, by name; filled by `begin`.
         position: Batches of this rank that are in the statistics.
         counted: Counted tokens in them; over all ranks once the pass is over.
+        passes: How often the stream is read: more than once where memory does not hold everything.
+        current: Which of these passes it is, from 0.
+        finished: What earlier passes added up or found, saved with the rest; the same on every rank.
+        complete: Whether the last pass is over.
         batches: Batches that this rank reads in all.
         subsets: Labels of the text that is read, where text is read.
         results: What was found, on rank 0, once the pass is over.
@@ -44,6 +52,10 @@ class Analysis(pl.LightningModule):
         self.seed = seed
         self.members = nn.ModuleList(family.models.values())  # moves the models to the device
         self.statistics: dict[str, Statistic] = {}
+        self.finished: dict[str, Statistic] = {}
+        self.passes = 1
+        self.current = 0
+        self.complete = False
         self.position = 0
         self.counted = 0
         self.batches = 0
@@ -67,9 +79,19 @@ class Analysis(pl.LightningModule):
     def look(self, pilot: Any) -> dict[str, Tensor]:
         """What must be known before the first batch, such as shifts; computed on rank 0 alone."""
 
+    def plan(self, known: Mapping[str, Tensor]) -> int:  # noqa: ARG002
+        """How often the stream must be read, knowing what `look` found; asked once, on rank 0."""
+        return 1
+
     @abstractmethod
     def begin(self, known: Mapping[str, Tensor]) -> None:
         """Make the statistics on `self.device`, knowing what `look` found."""
+
+    def begin_pass(self) -> None:
+        """Sort statistics into `statistics`, which pass `current` adds to, and `finished`."""
+
+    def end_pass(self) -> None:
+        """Take from the merged statistics what later passes leave no room for; called on every rank."""
 
     @abstractmethod
     def add(self, batch: Any) -> None:
@@ -84,13 +106,20 @@ class Analysis(pl.LightningModule):
 
     def state(self) -> dict[str, Tensor]:
         """The tensors of every statistic, as they are saved."""
-        return dict(named_tensors(self.statistics))
+        return dict(named_tensors({**self.finished, **self.statistics}))
 
-    def continue_from(self, known: dict[str, Tensor] | None, tensors: dict[str, Tensor] | None) -> None:
-        """Take what an interrupted run saved; called before the pass begins."""
-        self._known, self._saved = known, tensors
+    def continue_from(
+        self, known: dict[str, Tensor] | None, tensors: dict[str, Tensor] | None, current: int = 0
+    ) -> None:
+        """Take what an interrupted run saved; called before its pass begins."""
+        self._known, self._saved, self.current = known, tensors, current
+
+    def merge(self, name: str, reduce: AllReduce) -> None:
+        """Merge one of `statistics` over the ranks, in place; every rank calls it once."""
+        self.statistics[name].all_reduce(reduce)
 
     _known: dict[str, Tensor] | None = None
+    _begun = False
 
     def on_validation_start(self) -> None:
         """Agree on what must be known, make the statistics, and load what was saved."""
@@ -98,16 +127,23 @@ class Analysis(pl.LightningModule):
         assert isinstance(data, Stream)
         self.subsets = data.facts().get("subsets", [])
         self.batches = self.position + int(self.trainer.num_val_batches[0])
+        if self._begun:
+            self.begin_pass()
+            return
         known = self._known
         if self.trainer.is_global_zero and known is None:
             pilot = self.transfer_batch_to_device(self.pilot(data), self.device, 0)
             known = {name: value.cpu() for name, value in self.look(pilot).items()}
+            known[PASSES] = torch.tensor(self.plan(known))
         known = self.trainer.strategy.broadcast(known)
         assert known is not None
         self._known = known
-        self.begin({name: value.to(self.device) for name, value in known.items()})
+        self.passes = int(known[PASSES])
+        self.begin({name: value.to(self.device) for name, value in known.items() if name != PASSES})
+        self.begin_pass()
+        self._begun = True
         if self._saved is not None:
-            for owner, statistic in self.statistics.items():
+            for owner, statistic in {**self.finished, **self.statistics}.items():
                 prefix = f"{owner}/"
                 own = {n.removeprefix(prefix): t for n, t in self._saved.items() if n.startswith(prefix)}
                 statistic.load(own)
@@ -128,19 +164,25 @@ class Analysis(pl.LightningModule):
         self.after_batch()
 
     def on_validation_epoch_end(self) -> None:
-        """Add up over ranks and, on rank 0, report."""
+        """Add up over ranks; when the last pass is over, report on rank 0."""
         strategy = self.trainer.strategy
         counted = torch.tensor(self.counted, dtype=torch.int64, device=self.device)
         reduce = lambda tensor, operation: strategy.reduce(tensor, reduce_op=operation)
         reduce(counted, "sum")
         for name in sorted(self.statistics):
-            self.statistics[name].all_reduce(reduce)
+            self.merge(name, reduce)
         self.counted = int(counted)
         if self.counted == 0:
             raise UserError(
                 "no token was counted: data.exclude leaves none of those that were read; "
                 "read more tokens or choose another data.exclude"
             )
+        self.end_pass()
+        if self.current + 1 < self.passes:
+            self.current += 1
+            self.position = self.counted = 0
+            return
+        self.complete = True
         if self.trainer.is_global_zero:
             self.results = self.report()
 

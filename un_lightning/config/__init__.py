@@ -12,12 +12,14 @@ from omegaconf import MISSING
 
 from un_lightning.config.activations import ActivationsConfig
 from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.attention import AttentionConfig
 from un_lightning.config.checks import require
 from un_lightning.config.correlation import Baseline, CorrelationConfig, Gemm, MeasureName, Method, Pairs
 from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
 from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
 from un_lightning.config.models import MemberConfig, ModelsConfig, ModelSource, Site
 from un_lightning.config.neuron_table import NeuronTableConfig
+from un_lightning.config.prediction import PredictionConfig
 from un_lightning.config.properties import PropertiesConfig, PublishedConfig
 from un_lightning.config.training import LanguageModelConfig, TokenizerConfig, TrainingConfig
 from un_lightning.config.weights import Vocabulary, Weights, WeightsConfig
@@ -26,6 +28,7 @@ from un_lightning.config.weights import Vocabulary, Weights, WeightsConfig
 __all__ = [
     "ActivationsConfig",
     "AnalysisConfig",
+    "AttentionConfig",
     "Baseline",
     "Config",
     "CorrelationConfig",
@@ -45,6 +48,7 @@ __all__ = [
     "Pairs",
     "Part",
     "Site",
+    "PredictionConfig",
     "PropertiesConfig",
     "PublishedConfig",
     "Strategy",
@@ -90,8 +94,10 @@ SCHEMAS: dict[str, dict[str, type]] = {
     "logger": {"record": LoggerConfig},
     "analysis": {
         "activations": ActivationsConfig,
+        "attention": AttentionConfig,
         "correlation": CorrelationConfig,
         "neuron_table": NeuronTableConfig,
+        "prediction": PredictionConfig,
         "properties": PropertiesConfig,
         "published": PublishedConfig,
         "weights": WeightsConfig,

@@ -57,7 +57,8 @@ class ActivationsConfig(AnalysisConfig):
     paper: bool = False
     """Add the published binned definitions as columns of their own."""
     memory_gb: float = 8.0
-    """What the statistics may take on each device, in 10⁹ bytes; a run that needs more is refused."""
+    """What the statistics may take on each device, in 10⁹ bytes; where the sums by token of all layers do not
+    fit, the text is read several times, for a group of layers each."""
     pilot: int = 32
     """Blocks that are read first for each neuron's mean and range."""
 

@@ -123,7 +123,7 @@ class FrozenModel(nn.Module):
                     waiting.add((site, layer))
                     handle = self._attach(point, site, layer, sink, waiting, tokens.shape)
                     stack.callback(handle.remove)
-            self._forward(tokens)
+            self.trunk(tokens)
         if waiting:
             site, layer = min(waiting)
             raise UserError(
@@ -165,7 +165,9 @@ class FrozenModel(nn.Module):
         """
         return read_weights(self.name, self.module, processed)
 
-    def _forward(self, tokens: Tensor) -> None:
+    @torch.no_grad()
+    def trunk(self, tokens: Int[Tensor, "batch position"]) -> None:
+        """Run everything below the unembedding, for what hooks see of it."""
         if self._is_hugging_face:
             trunk: Any = self.module.base_model
             trunk(input_ids=tokens, use_cache=False)
@@ -188,7 +190,7 @@ class FrozenModel(nn.Module):
                     f"units have no single activation a token; choose other modules by models.units"
                 )
             waiting.remove((site, layer))
-            sink(layer, self._activation(value, point, shape))
+            sink(layer, self.activation(value, point, shape))
 
         if point.side is Side.output:
             return point.module.register_forward_hook(lambda _module, _args, output: observe(output))
@@ -196,7 +198,17 @@ class FrozenModel(nn.Module):
             lambda _module, args, kwargs: observe((*args, *kwargs.values())[0]), with_kwargs=True
         )
 
-    def _activation(self, value: Any, point: Point, shape: torch.Size) -> Tensor:
+    def activation(self, value: Any, point: Point, shape: torch.Size) -> Float[Tensor, "batch position _"]:
+        """What passes at a point, as the model's modules hand it over, in the shape that units have.
+
+        Args:
+            value: The module's input or output.
+            point: Where it passes.
+            shape: Batch and positions of the tokens that run.
+
+        Raises:
+            UserError: It cannot be brought into the shape [batch, position, unit].
+        """
         if isinstance(value, (tuple, list)) and value:
             value = value[0]
         if isinstance(value, Tensor) and value.ndim == 2 and len(value) == shape.numel():

@@ -101,6 +101,16 @@ def find_points(name: str, module: nn.Module, site: Site, glob: str | None = Non
     return [point for point in points if point is not None]
 
 
+def find_component(name: str, module: "PreTrainedModel", component: str) -> nn.Module | None:
+    """The module that TransformerLens calls by a name such as `ln_final`; None where there is none.
+
+    Raises:
+        UserError: TransformerLens does not know the architecture.
+    """
+    found = _component(_adapter(name, module), module, component)
+    return found if isinstance(found, nn.Module) else None
+
+
 def _match_modules(name: str, module: nn.Module, glob: str | None) -> list[Point]:
     if glob is None:
         raise UserError(

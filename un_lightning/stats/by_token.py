@@ -22,7 +22,14 @@ class ByToken(Statistic):
     negative at every occurrence of a token has a negative maximum there.
     """
 
-    def __init__(self, rows: int, widths: Sequence[int], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        rows: int,
+        widths: Sequence[int],
+        device: torch.device,
+        dtype: torch.dtype,
+        keep_maxima: bool = True,
+    ) -> None:
         """Allocate.
 
         Args:
@@ -30,12 +37,15 @@ class ByToken(Statistic):
             widths: Units of each layer.
             device: Where the sums are.
             dtype: Type of the values that will be added.
+            keep_maxima: Keep the maxima, too; sums alone take half the memory.
         """
+        self.keep_maxima = keep_maxima
         full = lambda width, value: torch.full((rows, width), value, dtype=dtype, device=device)
-        maxima = {f"max{layer:03d}": full(width, -torch.inf) for layer, width in enumerate(widths)}
+        highest = {f"max{layer:03d}": full(width, -torch.inf) for layer, width in enumerate(widths)}
+        highest = highest if keep_maxima else {}
         sums = {f"sum{layer:03d}": full(width, 0.0) for layer, width in enumerate(widths)}
         counts = {"count": torch.zeros(rows, dtype=torch.int64, device=device)}
-        super().__init__({**counts, **sums, **maxima}, dict.fromkeys(maxima, "max"))
+        super().__init__({**counts, **sums, **highest}, dict.fromkeys(highest, "max"))
 
     @property
     def count(self) -> Int64[Tensor, " rows"]:
@@ -55,6 +65,8 @@ class ByToken(Statistic):
             bags: Those tokens that count, by row.
         """
         self.tensors[f"sum{layer:03d}"].index_add_(0, bags.groups, bags.sums(values))
+        if not self.keep_maxima:
+            return
         maxima = self.tensors[f"max{layer:03d}"]
         size = max(1, _VALUES // values.shape[1])
         for where, rows in zip(bags.where.split(size), bags.group.split(size), strict=True):
@@ -64,6 +76,10 @@ class ByToken(Statistic):
     def means(self, layer: int) -> Float[Tensor, "rows units"]:
         """Mean of each token and unit; NaN for tokens that never came."""
         return self.tensors[f"sum{layer:03d}"] / self.count[:, None]
+
+    def maxima(self, layer: int) -> Float[Tensor, "rows units"]:
+        """Maximum of each token and unit; -∞ for tokens that never came."""
+        return self.tensors[f"max{layer:03d}"]
 
     def top(
         self, layer: int, by: str, k: int, min_count: int
@@ -79,7 +95,7 @@ class ByToken(Statistic):
         Returns:
             Values, descending, and rows of the vocabulary. -∞ where fewer tokens were counted often enough.
         """
-        values = self.means(layer) if by == "mean" else self.tensors[f"max{layer:03d}"]
+        values = self.means(layer) if by == "mean" else self.maxima(layer)
         values = values.masked_fill((self.count < max(min_count, 1))[:, None], -torch.inf)
         found, rows = values.topk(min(k, len(values)), dim=0)
         return found, rows

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int32, Int64
 from torch import Tensor
 
 from un_lightning.stats.statistic import Statistic
@@ -68,12 +68,20 @@ class Histogram(Statistic):
             (torch.minimum if name == "min" else torch.maximum)(target, extreme, out=target)
         counts = self.tensors["counts"][group, columns]
         width = counts.shape[1]
-        place = torch.addcmul(self.offset[columns], values, self.scale[columns])
-        place.nan_to_num_(nan=0.0).clamp_(0, width - 1)
-        index = place.to(torch.int32)
+        index = self.place(columns, values)
         index += torch.arange(0, counts.numel(), width, dtype=torch.int32, device=values.device)
         found = torch.bincount(index.view(-1), minlength=counts.numel()).view_as(counts)
         counts += found.flip(1) if self.right_closed else found
+
+    def place(self, columns: slice, values: Float[Tensor, "tokens units"]) -> Int32[Tensor, "tokens units"]:
+        """The column of each value, counted from the upper end where bins are right-closed.
+
+        Args:
+            columns: Which units the values are of.
+            values: Their values.
+        """
+        place = torch.addcmul(self.offset[columns], values, self.scale[columns])
+        return place.nan_to_num_(nan=0.0).clamp_(0, self.bins + 1).to(torch.int32)
 
     def counts(self, group: int | None = None) -> Int64[Tensor, "units columns"]:
         """Counts of one group, or of all groups together."""

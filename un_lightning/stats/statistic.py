@@ -29,6 +29,11 @@ class Statistic:
         self.tensors = dict(tensors)
         self.operations = dict(operations or {})
 
+    @property
+    def bytes(self) -> int:
+        """What the tensors take."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
     def all_reduce(self, reduce: AllReduce) -> None:
         """Merge over ranks, tile by tile and in place; every rank must call this once."""
         for name in sorted(self.tensors):
