@@ -26,9 +26,11 @@ def start(
     rank: int = 0,
     world: int = 1,
     port: int = 0,
+    nodes: int = 1,
 ) -> ForkServerProcess:
     """Start a function in another process, perhaps as one rank of several, with what it prints in a file."""
-    process = _context.Process(target=_child, args=(action, arguments, output, rank, world, port))
+    ranks = rank, world, nodes
+    process = _context.Process(target=_child, args=(action, arguments, output, ranks, port))
     process.start()
     return process
 
@@ -90,8 +92,9 @@ def signal_at(owner: object, name: str, call: int, number: int, after: bool = Fa
 
 
 def _child(
-    action: Callable[..., None], arguments: tuple, output: Path, rank: int, world: int, port: int
+    action: Callable[..., None], arguments: tuple, output: Path, ranks: tuple[int, int, int], port: int
 ) -> None:
+    rank, world, nodes = ranks
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -102,7 +105,8 @@ def _child(
         from pytorch_lightning.utilities import rank_zero_only
 
         os.environ |= {
-            "LOCAL_RANK": str(rank),
+            "NODE_RANK": str(rank // (world // nodes)),
+            "LOCAL_RANK": str(rank % (world // nodes)),
             "WORLD_SIZE": str(world),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),

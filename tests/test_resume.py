@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from datasets import Dataset
 
 from tests.processes import children, finish, free_port, signal_at, start, wait_until
 from tests.text import write_text
 from un_lightning import cli
+from un_lightning.analyses.correlation_memory import batch_bytes, lasting_bytes, tile_bytes
+from un_lightning.config import CorrelationConfig, Site
+from un_lightning.models.units import Units
 
 
 BATCHES = 8
@@ -26,6 +30,7 @@ def run(argv: list[str], interruption: tuple[str, int, int] | None = None) -> No
     """What a process does: one run, which is sent a signal at a call of one of its functions."""
     from un_lightning import callbacks, partial
     from un_lightning.analyses.base import Analysis
+    from un_lightning.stats.cross_product import CrossProduct
     from un_lightning.stats.unit_sums import UnitSums
 
     if interruption is not None:
@@ -36,6 +41,7 @@ def run(argv: list[str], interruption: tuple[str, int, int] | None = None) -> No
                 "add",
                 False,
             ),  # of three members, so some sums have it and others do not
+            "in a product": (CrossProduct, "add", False),
             "before saving": (callbacks, "save_partial", False),
             "while saving": (partial, "atomic_write", False),  # the tensors are there, the position is not
             "after saving": (callbacks, "save_partial", True),
@@ -49,14 +55,14 @@ def run(argv: list[str], interruption: tuple[str, int, int] | None = None) -> No
 class Runs:
     """Runs of one small experiment in one folder."""
 
-    def __init__(self, folder: Path, data: list[str], world: int = 1) -> None:
-        self.root, self.world = folder / "runs", world
+    def __init__(self, folder: Path, data: list[str], world: int = 1, nodes: int = 1) -> None:
+        self.root, self.world, self.nodes = folder / "runs", world, nodes
         self.output = folder / "output.txt"
         trainer = "cpu" if world == 1 else "ddp_cpu"
         self.argv = [
             "experiment=tiny/universality", "models=random_tiny", "data.part=all", "data.context=32",
             f"data.tokens={BATCHES * 4 * 32}", f"data.batch_size={4 // world}", "logger=none", "name=resumed",
-            f"trainer={trainer}", "trainer.threads=1", f"root={self.root}", *data,
+            "analysis.candidates=128", f"trainer={trainer}", "trainer.threads=1", f"root={self.root}", *data,
         ]  # fmt: skip
 
     def go(self, *more: str, interruptions=(None,), save_minutes: float = 0) -> list[int]:
@@ -66,7 +72,16 @@ class Runs:
         port = free_port()
         return finish(
             *(
-                start(run, argv, interruption, output=self.output, rank=rank, world=self.world, port=port)
+                start(
+                    run,
+                    argv,
+                    interruption,
+                    output=self.output,
+                    rank=rank,
+                    world=self.world,
+                    port=port,
+                    nodes=self.nodes,
+                )
                 for rank, interruption in enumerate(interruptions)
             )
         )
@@ -107,7 +122,7 @@ def assert_same_results(folder: Path, other: Path) -> None:
         pd.testing.assert_frame_equal(found, wanted, rtol=0, atol=1e-6)
     found, wanted = (json.loads((path / "summary.json").read_text()) for path in (folder, other))
     assert found.keys() == wanted.keys()
-    for key in found.keys() - {"seconds", "tokens_per_second", "world_size"}:
+    for key in found.keys() - {"seconds", "tokens_per_second", "world_size", "passes"}:
         if isinstance(found[key], float):
             np.testing.assert_allclose(found[key], wanted[key], rtol=0, atol=1e-6, err_msg=key)
         else:
@@ -228,3 +243,34 @@ def test_two_ranks_killed_at_different_batches(tmp_path, text, whole):
     assert runs.go("resume=auto", interruptions=[None, None]) == [0, 0], runs.output.read_text()
     (folder,) = runs.folders
     assert_same_results(folder, uninterrupted.folders[0])
+
+
+@pytest.mark.slow
+def test_killed_in_the_second_of_two_passes(tmp_path, text, whole):
+    """There is room for the products of one pair of two."""
+    units = {name: Units(name, Site.mlp_post, (64, 64)) for name in "abc"}
+    pairs, config = [("a", "b"), ("a", "c")], CorrelationConfig(candidates=128)
+    lasting = lasting_bytes(config, pairs, units, torch.float32, 1, 1)
+    passing = max(
+        batch_bytes(config, units, 4 * 32, torch.device("cpu"), torch.float32),
+        tile_bytes(config, units, torch.float32),
+    )
+    runs = Runs(tmp_path, text)
+    runs.argv.append(f"analysis.memory_gb={(lasting + passing + 1.5 * 128 * 128 * 4) / 1e9}")
+    for call, position in ((BATCHES + 3, 2), (4, 5)):
+        killed = runs.go("resume=auto", interruptions=[("in a product", call, KILL)])
+        assert killed == [-KILL], runs.output.read_text()
+        (folder,) = runs.folders
+        assert [path.name for path in (folder / "partial").glob("pass*")] == ["pass1"]
+        assert runs.position(0) == position
+    assert runs.go("resume=auto") == [0], runs.output.read_text()
+    assert_same_results(folder, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("world", "nodes"), [(2, 1), (4, 2)])
+def test_rows_shared_out_over_devices_and_text_over_nodes(tmp_path, text, whole, world, nodes):
+    runs = Runs(tmp_path, text, world, nodes)
+    runs.argv += ["analysis.split=rows", f"data.batch_size={4 // nodes}", f"trainer.nodes={nodes}"]
+    assert runs.go(interruptions=[None] * world) == [0] * world, runs.output.read_text()
+    (assert_same_results if nodes == 1 else assert_same_sums)(runs.folders[0], whole)

@@ -176,11 +176,11 @@ class Progress(Callback):
         data = stream_of(trainer)
         assert isinstance(pl_module, Analysis)
         self.begun = time.monotonic() - self.seconds
-        self.world = trainer.world_size
+        self.readers = trainer.world_size // data.copies
         self.size = data.size
         if trainer.is_global_zero:
             again = f" ({pl_module.current + 1} of {pl_module.passes} times)" if pl_module.passes > 1 else ""
-            done = data.done(pl_module.position, self.world)
+            done = data.done(pl_module.position, self.readers)
             self.meter = Meter(f"Reading{again}", data.total, done, data.unit)
 
     def on_validation_batch_end(
@@ -193,7 +193,7 @@ class Progress(Callback):
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
         """Count the batch, and those of the other ranks along with it."""
-        units = self.size(batch) * self.world
+        units = self.size(batch) * self.readers
         self.units += units
         self.seconds = time.monotonic() - self.begun
         if self.meter is not None:

@@ -28,6 +28,10 @@ def run(config: Config, plain: dict[str, Any]) -> None:
         from un_lightning.neuron_table import run_neuron_table
 
         run_neuron_table(config, plain, run_pass)
+    elif getattr(config.analysis, "finds_universal", False):
+        from un_lightning.ablation_study import run_ablation
+
+        run_ablation(config, plain, run_pass)
     elif config.analysis.kind in REPORTS:
         run_report(config, plain)
     else:

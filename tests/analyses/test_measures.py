@@ -10,8 +10,9 @@ from tests.reference import correlation as reference
 from tests.reference import measures as brute
 from un_lightning.analyses.baselines import draw_seed
 from un_lightning.analyses.correlation import CorrelationAnalysis
-from un_lightning.analyses.pair_measures import _MEASURED
+from un_lightning.analyses.pair_measures import _OF_PRODUCTS
 from un_lightning.config import Baseline, CorrelationConfig, MeasureName, Pairs, Site
+from un_lightning.config.correlation import WHOLE_PAIR
 from un_lightning.stats.measures import MEASURES
 from un_lightning.stats.shuffle import shuffled_tokens
 
@@ -30,7 +31,7 @@ def layers_of(values, widths):
 
 def test_the_config_names_every_measure_there_is():
     assert {str(name) for name in MeasureName} == set(MEASURES)
-    assert set(_MEASURED) == set(MeasureName)
+    assert set(_OF_PRODUCTS) == set(WHOLE_PAIR)
 
 
 @pytest.mark.parametrize("batch_size", [7, 64])
@@ -212,10 +213,10 @@ def test_every_extra_sum_is_saved_and_merged_and_no_idle_one_is_kept(validate):
     )
     validate(one)
     names = set(one.statistics)
-    assert {"active-a", "joint-a-b", "full-b", "shuffled0-a-b", "shuffled1-a-b", "grams-a"} <= names
+    assert {"active-a", "joint-a-b-0", "full-b", "shuffled0-a-b-0", "shuffled1-a-b-0", "grams-a"} <= names
     lean = analysis({"a": gpt2(0), "b": gpt2(1)}, measures=[MeasureName.mutual], baseline=Baseline.noise)
     validate(lean)
-    assert set(lean.statistics) == {"sums-a", "sums-b", "product-a-b"}
+    assert set(lean.statistics) == {"sums-a", "sums-b", "product-a-b-0"}
 
 
 @pytest.mark.parametrize(

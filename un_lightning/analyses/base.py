@@ -171,7 +171,8 @@ class Analysis(pl.LightningModule):
         reduce(counted, "sum")
         for name in sorted(self.statistics):
             self.merge(name, reduce)
-        self.counted = int(counted)
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        self.counted = int(counted) // data.copies
         if self.counted == 0:
             raise UserError(
                 "no token was counted: data.exclude leaves none of those that were read; "

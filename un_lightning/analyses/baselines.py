@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import xxhash
@@ -10,11 +11,9 @@ from torch import Tensor
 
 from un_lightning.analyses.member_sums import MemberSums
 from un_lightning.config import Baseline, CorrelationConfig
-from un_lightning.stats.correlation import centred
 from un_lightning.stats.noise import largest_with_noise
-from un_lightning.stats.pair_sums import moments_of
+from un_lightning.stats.pair_sums import PairSums
 from un_lightning.stats.rotation import RotatedLayer, random_matrix
-from un_lightning.stats.unit_sums import UnitMoments
 
 
 def draw_seed(seed: int, model: str, layer: int | str, draw: int) -> int:
@@ -26,102 +25,119 @@ class PairBaseline(ABC):
     """The baseline of one model's units against another model."""
 
     @abstractmethod
-    def of(self, rows: slice, covariance: Float[Tensor, "rows units"]) -> Float[Tensor, "draws rows"]:
-        """Largest correlation of some row units.
+    def largest(self, pair: PairSums) -> Float[Tensor, "draws rows"]:
+        """Largest correlation of the row units of a pair with the columns' rotated or shuffled units.
 
         Args:
-            rows: Which rows.
-            covariance: Cov(a, b) / σ_a with every unit of the other model.
+            pair: Sums of the row units with the units that are rotated or shuffled. -∞ where there are none.
         """
 
 
 class RotationBaseline(PairBaseline):
-    """Random matrices mix the units of each layer of the other model."""
+    """Random matrices mix the units of each layer of the column model, one layer at a time."""
 
-    def __init__(self, member: MemberSums, count: int, config: CorrelationConfig, seed: int) -> None:
-        self.slices = member.units.layer_slices()
-        self.layers = []
-        standardise = config.baseline is Baseline.rotation_z
-        for layer, (gram, columns) in enumerate(zip(member.grams, self.slices, strict=True)):
-            mean, valid = member.moments.mean[columns], member.moments.valid[columns]
-            draws = []
-            for draw in range(config.draws):
-                own = draw_seed(seed, member.units.model, layer, draw)
-                matrix = random_matrix(config.baseline, len(gram), own, gram.device, gram.dtype)
-                draws.append(RotatedLayer(matrix, gram, count, mean, valid, standardise))
-            self.layers.append(draws)
+    def __init__(self, mixed: MemberSums, count: int, config: CorrelationConfig, seed: int) -> None:
+        self.mixed, self.count, self.config, self.seed = mixed, count, config, seed
 
-    def of(self, rows: slice, covariance: Float[Tensor, "rows units"]) -> Float[Tensor, "draws rows"]:  # noqa: ARG002
+    def largest(self, pair: PairSums) -> Float[Tensor, "draws rows"]:
         """Largest correlation over the rotated units of all layers."""
-        maxima = [
-            torch.stack([draw.max_correlation(covariance[:, columns]) for draw in draws])
-            for columns, draws in zip(self.slices, self.layers, strict=True)
-        ]
-        return torch.stack(maxima).amax(0)
+        product = pair.product
+        found = torch.full(
+            (self.config.draws, len(product)), -torch.inf, dtype=product.dtype, device=product.device
+        )
+        for layer, columns in enumerate(self.mixed.units.layer_slices()):
+            rotated = [self._rotated(layer, columns, draw) for draw in range(self.config.draws)]
+            for rows in pair.tiles():
+                covariance = pair.covariance(rows, columns)
+                for draw, one in enumerate(rotated):
+                    found[draw, rows] = found[draw, rows].maximum(one.max_correlation(covariance))
+        return found
+
+    def _rotated(self, layer: int, columns: slice, draw: int) -> RotatedLayer:
+        mixed, kind = self.mixed, self.config.baseline
+        gram = mixed.grams[layer]
+        own = draw_seed(self.seed, mixed.units.model, mixed.first_layer + layer, draw)
+        matrix = random_matrix(kind, len(gram), own, gram.device, gram.dtype)
+        mean, valid = mixed.moments.mean[columns], mixed.moments.valid[columns]
+        return RotatedLayer(matrix, gram, self.count, mean, valid, kind is Baseline.rotation_z)
 
 
 class PermutationBaseline(PairBaseline):
-    """Each token has the other model's activations at another token, so there is a product for each draw."""
+    """Each token has the column model's activations at another token, so there is a product for each draw."""
 
-    def __init__(
-        self,
-        products: Sequence[Float[Tensor, "left right"]],
-        count: int,
-        left: UnitMoments,
-        right: UnitMoments,
-    ) -> None:
+    def __init__(self, products: Sequence[Float[Tensor, "rows columns"]]) -> None:
         self.products = products
-        self.count = count
-        self.left, self.right = left, right
 
-    def of(self, rows: slice, covariance: Float[Tensor, "rows units"]) -> Float[Tensor, "draws rows"]:
-        """Largest correlation with the units at exchanged tokens; NaN where there is no valid unit."""
-        valid = self.right.valid
-        scale = torch.where(valid, 1 / self.right.deviation, 0.0).to(covariance.dtype)
+    def largest(self, pair: PairSums) -> Float[Tensor, "draws rows"]:
+        """Largest correlation with the units at exchanged tokens."""
+        valid, everything = pair.right.moments.valid, slice(0, len(pair.right.moments.valid))
         draws = []
         for product in self.products:
             # Counted tokens changed places with each other: means and deviations are as they were.
-            shuffled = centred(product[rows], self.count, moments_of(self.left, rows), self.right)
-            draws.append(shuffled.mul_(scale).masked_fill_(~valid, -torch.inf).amax(1))
-        largest = torch.stack(draws)
-        return largest.masked_fill_(largest == -torch.inf, torch.nan).clamp_(-1, 1)
+            shuffled = pair._replace(product=product)
+            parts = [
+                shuffled.correlation(rows, everything).masked_fill_(~valid, -torch.inf).amax(1)
+                for rows in pair.tiles()
+            ]
+            draws.append(torch.cat(parts))
+        return torch.stack(draws)
 
 
 class NoiseBaseline(PairBaseline):
-    """Largest correlations with as many units of independent noise as the other model has valid units."""
+    """Largest correlations with as many units of independent noise as the column model has valid units."""
 
     def __init__(
-        self, left: MemberSums, right: MemberSums, count: int, config: CorrelationConfig, seed: int
+        self,
+        rows: slice,
+        left: MemberSums,
+        right: MemberSums,
+        count: int,
+        config: CorrelationConfig,
+        seed: int,
     ) -> None:
-        rows, partners = left.units.count, int(right.moments.valid.sum())
+        self.rows = rows
+        units, partners = left.units.count, int(right.moments.valid.sum())
         seeds = [draw_seed(seed, right.units.model, left.units.model, draw) for draw in range(config.draws)]
-        self.draws = torch.stack([largest_with_noise(rows, partners, count, one) for one in seeds])
+        self.draws = torch.stack([largest_with_noise(units, partners, count, one) for one in seeds])
 
-    def of(self, rows: slice, covariance: Float[Tensor, "rows units"]) -> Float[Tensor, "draws rows"]:
-        """Those of some row units."""
-        return self.draws[:, rows].to(covariance)
+    def largest(self, pair: PairSums) -> Float[Tensor, "draws rows"]:
+        """Those of the row units."""
+        return self.draws[:, self.rows].to(pair.product)
 
 
-def make_baseline(
-    left: MemberSums,
-    right: MemberSums,
-    shuffled: Sequence[Float[Tensor, "left right"]],
+class Sides(NamedTuple):
+    """The models of a block of rows, the row model whole and as far as the block goes."""
+
+    left: MemberSums
+    part: MemberSums
+    right: MemberSums
+    rows: slice
+    """Where the part's units lie among all of the row model."""
+
+
+def make_baselines(
+    sides: Sides,
+    shuffled: Sequence[Float[Tensor, "rows columns"]],
     count: int,
     config: CorrelationConfig,
     seed: int,
-) -> PairBaseline:
-    """The baseline that the config names, for the units of one model against another.
+) -> tuple[PairBaseline, PairBaseline]:
+    """The baseline that the config names, for a block of rows and for its columns.
 
     Args:
-        left: The row model.
-        right: The model that is rotated, shuffled or replaced by noise.
+        sides: The models.
         shuffled: Products with exchanged tokens, one for each draw; read by `permutation` alone.
         count: Counted tokens.
         config: Kind of baseline and number of draws.
         seed: Seed of the run.
     """
+    left, part, right, rows = sides
     if config.baseline is Baseline.permutation:
-        return PermutationBaseline(shuffled, count, left.moments, right.moments)
+        return PermutationBaseline(shuffled), PermutationBaseline([product.T for product in shuffled])
     if config.baseline is Baseline.noise:
-        return NoiseBaseline(left, right, count, config, seed)
-    return RotationBaseline(right, count, config, seed)
+        everything = slice(0, right.units.count)
+        return (
+            NoiseBaseline(rows, left, right, count, config, seed),
+            NoiseBaseline(everything, right, left, count, config, seed),
+        )
+    return RotationBaseline(right, count, config, seed), RotationBaseline(part, count, config, seed)

@@ -1,30 +1,30 @@
 """Tables, figures and scalars of the correlation analysis (names: docs/architecture.md)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from un_lightning.analyses.extra_sums import ExtraSums
 from un_lightning.analyses.intervals import Intervals
 from un_lightning.analyses.measure_report import FamilyMeasures
 from un_lightning.analyses.member_sums import MemberSums
-from un_lightning.analyses.pair_correlation import View, pair_views
+from un_lightning.analyses.pair_correlation import PairFindings, View
 from un_lightning.config import Baseline, CorrelationConfig
 from un_lightning.figures import correlation as figures
 from un_lightning.models.units import Units
 from un_lightning.results import Results
+from un_lightning.stats.pair_sums import ModelSums
 
 
 def correlation_results(
     config: CorrelationConfig,
     reference: str,
     members: dict[str, MemberSums],
-    products: dict[tuple[str, str], Float[Tensor, "left right"]],
+    findings: Mapping[tuple[str, str], PairFindings],
     count: int,
-    seed: int,
-    extra: ExtraSums,
+    sums: Mapping[str, ModelSums],
     intervals: Intervals | None = None,
 ) -> Results:
     """Everything that is known about the family once the pass is over.
@@ -33,20 +33,16 @@ def correlation_results(
         config: Threshold, baseline, top k and tile.
         reference: The member that scalars and figures are about.
         members: Moments and within-layer sums of each model.
-        products: Sum of products of each pair.
+        findings: What was kept of the products of each pair.
         count: Counted tokens.
-        seed: Seed of the baseline.
-        extra: Sums that only some baselines and measures need.
+        sums: What each model contributes to its pairs, for measures.
         intervals: Readings during the pass, for error columns.
     """
     views: dict[str, dict[str, View]] = {name: {} for name in members}
     measures = FamilyMeasures(config)
-    for (left, right), product in products.items():
-        views[left][right], views[right][left] = pair_views(
-            members[left], members[right], product, count, config, seed, extra.products((left, right))
-        )
-        sums = extra.pair_sums((left, right), members, product, count)
-        measures.add((left, right), sums, (views[left][right].summary, views[right][left].summary))
+    for (left, right), found in findings.items():
+        views[left][right], views[right][left] = found.views(members[left], members[right])
+        measures.add((left, right), found, (sums[left], sums[right]), count)
     tables = []
     for name in members:
         table = neuron_table(members[name], views[name], config.threshold)

@@ -1,6 +1,6 @@
 """Sums that only some settings of the correlation analysis need."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -8,71 +8,82 @@ from torch import Tensor
 
 from un_lightning.analyses.baselines import draw_seed
 from un_lightning.analyses.member_sums import MemberSums
+from un_lightning.analyses.row_blocks import RowBlock
 from un_lightning.config import Baseline, CorrelationConfig, MeasureName
 from un_lightning.data.loader import Batch
 from un_lightning.models.frozen import Sink
 from un_lightning.models.units import Units
-from un_lightning.stats.co_activity import ActiveBuffer, ActiveCounts, JointCounts, co_activity
+from un_lightning.stats.co_activity import ActiveBuffer, ActiveCounts, JointCounts
 from un_lightning.stats.cross_product import CrossProduct, LayerGrams
-from un_lightning.stats.pair_sums import ModelSums, PairSums
+from un_lightning.stats.pair_sums import CoActivity, ModelSums, PairSums
 from un_lightning.stats.shuffle import shuffled_tokens
 from un_lightning.stats.statistic import Statistic
 
 
 class ExtraSums:
-    """The permutation baseline's products, the counts behind Jaccard, and products over all layers.
-
-    Attributes:
-        statistics: Everything that is added up, by name; empty with the default settings.
-    """
+    """The permutation baseline's products, the counts behind Jaccard, and products over all layers."""
 
     def __init__(
         self,
         config: CorrelationConfig,
         units: Mapping[str, Units],
-        pairs: list[tuple[str, str]],
         shifts: Mapping[str, Float[Tensor, " _"]],
         device: torch.device,
         wide: torch.dtype,
         seed: int,
     ) -> None:
-        """Make what the settings need.
+        """Make what the settings need of each model alone.
 
         Args:
             config: Baseline, measures and their settings.
             units: Units of each model.
-            pairs: Names of the models of each pair.
             shifts: What is subtracted from each model's units.
             device: Where the sums are.
             wide: Type of the accumulators.
             seed: Seed of the run.
         """
         self.shifts = shifts
-        self.config, self.units, self.pairs, self.device, self.seed = config, units, pairs, device, seed
-        self.shuffled: dict[tuple[str, str], list[CrossProduct]] = {}
+        self.config, self.units, self.device, self.wide, self.seed = config, units, device, wide, seed
+        self.shuffled: dict[RowBlock, list[CrossProduct]] = {}
+        self.joint: dict[RowBlock, JointCounts] = {}
         self.active: dict[str, ActiveCounts] = {}
-        self.joint: dict[tuple[str, str], JointCounts] = {}
         self.full: dict[str, LayerGrams] = {}
         self._buffers: dict[str, ActiveBuffer] = {}
         self._spare = torch.empty(0)
-        sizes = {pair: (units[pair[0]].count, units[pair[1]].count) for pair in pairs}
-        if config.baseline is Baseline.permutation:
-            self.shuffled = {
-                pair: [CrossProduct(*size, device, wide) for _ in range(config.draws)]
-                for pair, size in sizes.items()
-            }
         if MeasureName.jaccard in config.measures:
             self.active = {name: ActiveCounts(own.count, device) for name, own in units.items()}
-            self.joint = {pair: JointCounts(*size, device) for pair, size in sizes.items()}
         if config.full_gram:
             self.full = {name: LayerGrams((own.count,), device, wide) for name, own in units.items()}
-        self.statistics: dict[str, Statistic] = {
+
+    def of_models(self) -> dict[str, Statistic]:
+        """What is added up of each model alone, by name; empty with the default settings."""
+        return {
             **{f"active-{name}": statistic for name, statistic in self.active.items()},
-            **{f"joint-{left}-{right}": statistic for (left, right), statistic in self.joint.items()},
             **{f"full-{name}": statistic for name, statistic in self.full.items()},
+        }
+
+    def begin_pass(self, blocks: Sequence[RowBlock]) -> dict[str, Statistic]:
+        """Make what is added up of pairs in one pass, in place of what the last one had.
+
+        Args:
+            blocks: The pass's blocks on this device.
+
+        Returns:
+            The statistics by name; empty with the default settings.
+        """
+        config = self.config
+        sizes = {one: (one.rows.stop - one.rows.start, self.units[one.right].count) for one in blocks}
+        make = lambda size: CrossProduct(*size, self.device, self.wide)
+        permuted = config.baseline is Baseline.permutation
+        self.shuffled = {
+            one: [make(size) for _ in range(config.draws)] for one, size in sizes.items() if permuted
+        }
+        self.joint = {one: JointCounts(*size, self.device) for one, size in sizes.items() if self.active}
+        return {
+            **{f"joint-{block.name}": statistic for block, statistic in self.joint.items()},
             **{
-                f"shuffled{draw}-{left}-{right}": statistic
-                for (left, right), draws in self.shuffled.items()
+                f"shuffled{draw}-{block.name}": statistic
+                for block, draws in self.shuffled.items()
                 for draw, statistic in enumerate(draws)
             },
         }
@@ -101,46 +112,59 @@ class ExtraSums:
 
         return both
 
-    def add(self, values: Mapping[str, Float[Tensor, "tokens _"]], batch: Batch) -> None:
+    def add(self, values: Mapping[str, Float[Tensor, "tokens _"]], batch: Batch, first: bool) -> None:
         """Add a batch.
 
         Args:
-            values: Shifted activations of every model, zero at excluded tokens.
+            values: Shifted activations of every model that the pass reads, zero at excluded tokens.
             batch: Where they come from.
+            first: Whether this is the first pass, which adds up each model alone.
         """
-        for name, statistic in self.full.items():
-            statistic.add(0, values[name])
-        active = {name: buffer.finish(batch.skipped) for name, buffer in self._buffers.items()}
-        for name, statistic in self.active.items():
-            statistic.add(active[name])
-        for (left, right), statistic in self.joint.items():
-            statistic.add(active[left], active[right])
-        for name in dict.fromkeys(right for _, right in self.shuffled):
+        active = {name: self._buffers[name].finish(batch.skipped) for name in values if name in self._buffers}
+        if first:
+            for name, statistic in self.full.items():
+                statistic.add(0, values[name])
+            for name, statistic in self.active.items():
+                statistic.add(active[name])
+        for block, statistic in self.joint.items():
+            statistic.add(active[block.left][:, block.rows], active[block.right])
+        for name in dict.fromkeys(block.right for block in self.shuffled):
             for draw in range(self.config.draws):
                 shuffled = self._shuffle(name, draw, values[name], batch)
-                for (left, right), products in self.shuffled.items():
-                    if right == name:
-                        products[draw].add(values[left], shuffled)
+                for block, products in self.shuffled.items():
+                    if block.right == name:
+                        products[draw].add(values[block.left][:, block.rows], shuffled)
 
-    def products(self, pair: tuple[str, str]) -> list[Float[Tensor, "left right"]]:
-        """Products of a pair with exchanged tokens, one for each draw of the permutation baseline."""
-        return [statistic.tensors["product"] for statistic in self.shuffled.get(pair, [])]
+    def products(self, block: RowBlock) -> list[Float[Tensor, "rows right"]]:
+        """Products of a block with exchanged tokens, one for each draw of the permutation baseline."""
+        return [statistic.tensors["product"] for statistic in self.shuffled.get(block, [])]
 
     def pair_sums(
         self,
-        pair: tuple[str, str],
-        members: Mapping[str, MemberSums],
-        product: Float[Tensor, "left right"],
+        block: RowBlock,
+        part: MemberSums,
+        right: MemberSums,
+        product: Float[Tensor, "rows right"],
         count: int,
     ) -> PairSums:
-        """Everything that measures read of a pair, once the pass is over."""
-        left, right = (self._model_sums(members[name]) for name in pair)
-        activity = None
-        if pair in self.joint:
-            activity = co_activity(self.active[pair[0]], self.active[pair[1]], self.joint[pair])
-        return PairSums(product, count, left, right, self.config.tile, activity)
+        """Everything that is known of a block of rows, once the pass is over.
 
-    def _model_sums(self, member: MemberSums) -> ModelSums:
+        Args:
+            block: The block.
+            part: Its layers of the row model.
+            right: The column model.
+            product: The block's products.
+            count: Counted tokens.
+        """
+        activity = None
+        if block in self.joint:
+            left, other = (self.active[name].tensors["active"] for name in block.pair)
+            activity = CoActivity(self.joint[block].tensors["together"], left[block.rows], other)
+        own = self.model_sums(part)._replace(shift=self.shifts[block.left][block.rows])
+        return PairSums(product, count, own, self.model_sums(right), self.config.tile, activity)
+
+    def model_sums(self, member: MemberSums) -> ModelSums:
+        """What one model contributes to its pairs."""
         name = member.units.model
         full = self.full[name].gram(0) if name in self.full else None
         layers = tuple(member.units.layer_slices())

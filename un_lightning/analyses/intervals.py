@@ -4,60 +4,88 @@ The reading order keeps neighbouring blocks together, so a document lies in one 
 a group's border cuts, and leaving out a group leaves out documents (method B9).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import t as student
 from torch import Tensor
 
+from un_lightning.analyses.row_blocks import RowBlock
+from un_lightning.models.units import Units
 from un_lightning.stats.correlation import correlation_tiles
 from un_lightning.stats.cross_product import CrossProduct
 from un_lightning.stats.jackknife import GroupSums, standard_error
-from un_lightning.stats.readings import PairReadings, UnitReadings, own_sums
+from un_lightning.stats.pair_sums import moments_of
+from un_lightning.stats.readings import Aligned, PairReadings, UnitReadings, own_sums
 from un_lightning.stats.statistic import Statistic
-from un_lightning.stats.unit_sums import UnitSums
+from un_lightning.stats.unit_sums import UnitMoments, UnitSums, moments_of_sums
 
 
 class Intervals:
     """Readings of the sums of a pass, and the errors that follow from them.
 
-    Candidates are the best partners after a rank's first group; a unit whose final best partner was not
-    among them, on every rank, has no interval and says so in the column `followed`.
+    Candidates are the best partners after a rank's first group, in each block of rows; a unit whose final
+    best partner was not among them, on every rank, has no interval and says so in the column `followed`.
     """
 
     def __init__(
         self,
         sums: Mapping[str, UnitSums],
-        products: Mapping[tuple[str, str], CrossProduct],
+        units: Mapping[str, Units],
+        blocks: Sequence[RowBlock],
         groups: int,
         candidates: int,
-        rank: int,
-        world: int,
+        share: int,
+        shares: int,
     ) -> None:
-        self.sums, self.products, self.groups = sums, products, groups
-        device = next(iter(products.values())).tensors["product"].device
-        sizes = {name: len(one.tensors["sum"]) for name, one in sums.items()}
-        self.units = {name: UnitReadings(world, groups, size, rank, device) for name, size in sizes.items()}
-        views = [view for left, right in products for view in ((left, right), (right, left))]
-        self.pairs = {
-            (mine, other): PairReadings(
-                world, groups, sizes[mine], min(candidates, sizes[other]), rank, device
-            )
-            for mine, other in views
-        }
+        """Make readings for all blocks of all passes.
 
-    def statistics(self) -> dict[str, Statistic]:
-        """What has to be saved and merged."""
+        Args:
+            sums: Sums of each model's units.
+            units: Units of each model.
+            blocks: Blocks of all passes and devices.
+            groups: Groups of batches on each rank.
+            candidates: Partners of each unit that are followed.
+            share: Which share of the batches this rank reads.
+            shares: How many shares there are.
+        """
+        self.sums, self.groups = sums, groups
+        device = next(iter(sums.values())).tensors["sum"].device
+        sizes = {name: one.count for name, one in units.items()}
+        self.units = {name: UnitReadings(shares, groups, size, share, device) for name, size in sizes.items()}
+        make = lambda rows, columns: PairReadings(
+            shares, groups, rows, min(candidates, columns), share, device
+        )
+        height = {block: block.rows.stop - block.rows.start for block in blocks}
+        self.rows = {block: make(height[block], sizes[block.right]) for block in blocks}
+        """Of a block's row units with candidates among the columns."""
+        self.columns_of = {block: make(sizes[block.right], height[block]) for block in blocks}
+        """Of the column units with candidates among a block's rows."""
+
+    def of_models(self) -> dict[str, Statistic]:
+        """Readings of each model's own sums, by name."""
+        return {f"readings-{name}": reading for name, reading in self.units.items()}
+
+    def of_blocks(self, blocks: Iterable[RowBlock]) -> dict[str, Statistic]:
+        """Readings of some blocks, by name."""
         return {
-            **{f"readings-{name}": reading for name, reading in self.units.items()},
-            **{f"readings-{mine}-{other}": reading for (mine, other), reading in self.pairs.items()},
+            f"readings-{side}-{block.name}": readings[block]
+            for block in blocks
+            for side, readings in (("rows", self.rows), ("columns", self.columns_of))
         }
 
     def after_batch(
-        self, position: int, batches: int, counted: int, shifts: Mapping[str, Tensor], tile: int
+        self,
+        position: int,
+        batches: int,
+        counted: int,
+        products: Mapping[RowBlock, CrossProduct],
+        shifts: Mapping[str, Tensor],
+        tile: int,
+        alone: bool,
     ) -> None:
         """Read out the sums if a group of batches is over.
 
@@ -65,32 +93,58 @@ class Intervals:
             position: Batches of this rank in the sums.
             batches: Batches that this rank reads in all.
             counted: Counted tokens in the sums.
+            products: Products of this rank's blocks.
             shifts: What was subtracted from each model's units.
             tile: Rows of correlations at a time, when candidates are chosen.
+            alone: Whether to read the models' own sums; a later pass has none.
         """
         group = (position - 1) * self.groups // batches
         if position < batches and position * self.groups // batches == group:
             return
-        for name, reading in self.units.items():
+        for name, reading in self.units.items() if alone else ():
             reading.read(group, counted, self.sums[name].tensors)
-        for (left, right), statistic in self.products.items():
-            product = statistic.tensors["product"]
-            if not self.pairs[left, right].tensors["chosen"][self.pairs[left, right].rank]:
-                self._choose(left, right, product, max(counted, 1), shifts, tile)
-            self.pairs[left, right].read(group, product)
-            self.pairs[right, left].read(group, product.T)
+        for block, statistic in products.items():
+            product, rows, columns = statistic.tensors["product"], self.rows[block], self.columns_of[block]
+            if not rows.tensors["chosen"][rows.rank]:
+                left, right = self._moments(block, group, shifts)
+                rows.choose(_candidates(product, counted, left, right, rows.width, tile))
+                columns.choose(_candidates(product.T, counted, right, left, columns.width, tile))
+            rows.read(group, product)
+            columns.read(group, product.T)
 
-    def _choose(
-        self, left: str, right: str, product: Tensor, counted: int, shifts: Mapping[str, Tensor], tile: int
-    ) -> None:
-        moments = {name: self.sums[name].moments(counted, shifts[name]) for name in (left, right)}
-        for mine, other, matrix in ((left, right, product), (right, left, product.T)):
-            pair = self.pairs[mine, other]
-            width = pair.tensors["candidates"].shape[2]
-            chosen = torch.empty(len(matrix), width, dtype=torch.int64, device=matrix.device)
-            for rows, tile_of, _ in correlation_tiles(matrix, counted, moments[mine], moments[other], tile):
-                chosen[rows] = tile_of.topk(width, dim=1).indices
-            pair.choose(chosen)
+    def _moments(
+        self, block: RowBlock, group: int, shifts: Mapping[str, Tensor]
+    ) -> tuple[UnitMoments, UnitMoments]:
+        """Moments of a block's models over the batches of this rank up to the end of a group."""
+        found = []
+        for name in block.pair:
+            own = {
+                key: tensor[self.units[name].rank, group] for key, tensor in self.units[name].tensors.items()
+            }
+            count = max(int(own["count"]), 1)
+            found.append(moments_of_sums(own["sum"], own["squares"], count, shifts[name]))
+        return moments_of(found[0], block.rows), found[1]
+
+    def _aligned(self, mine: str, other: str) -> Aligned:
+        """Candidates of one model's units in another, put together from all blocks of the pair."""
+        own = [block for block in self.rows if block.pair == (mine, other)]
+        if own:
+            own.sort(key=lambda block: block.rows.start)
+            parts = [self.rows[block].aligned() for block in own]
+            return Aligned(
+                *(torch.cat([part[index] for part in parts], dim=-2) for index in range(len(Aligned._fields)))
+            )
+        own = sorted(
+            (block for block in self.rows if block.pair == (other, mine)), key=lambda block: block.rows.start
+        )
+        parts = [self.columns_of[block].aligned() for block in own]
+        parts = [
+            part._replace(candidates=part.candidates + block.rows.start)
+            for part, block in zip(parts, own, strict=True)
+        ]
+        return Aligned(
+            *(torch.cat([part[index] for part in parts], dim=-1) for index in range(len(Aligned._fields)))
+        )
 
     def columns(
         self, mine: str, best: Mapping[str, Tensor], table: pd.DataFrame, confidence: float
@@ -111,7 +165,7 @@ class Intervals:
         followed, whole, without, split = [], [], [], []
         tokens = torch.empty(0)
         for other, partner in best.items():
-            candidates, everywhere, running = self.pairs[mine, other].aligned()
+            candidates, everywhere, running = self._aligned(mine, other)
             hit = (candidates == partner[:, None]) & (everywhere > 0)
             followed.append(hit.any(1))
             groups = self._group_sums(mine, other, candidates, running)
@@ -164,6 +218,21 @@ class Intervals:
             own_sums(right["squares"])[:, partner],
             own_sums(running).flatten(1),
         ).some(full)
+
+
+def _candidates(
+    product: Float[Tensor, "units partners"],
+    counted: int,
+    mine: UnitMoments,
+    theirs: UnitMoments,
+    width: int,
+    tile: int,
+) -> Int[Tensor, "units k"]:
+    """The best partners of each unit so far."""
+    chosen = torch.empty(len(product), width, dtype=torch.int64, device=product.device)
+    for rows, correlations, _ in correlation_tiles(product, max(counted, 1), mine, theirs, tile):
+        chosen[rows] = correlations.topk(width, dim=1).indices
+    return chosen
 
 
 def _pick(groups: GroupSums, which: Tensor, width: int) -> GroupSums:

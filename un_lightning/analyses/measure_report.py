@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 
 from un_lightning.analyses.member_sums import MemberSums
-from un_lightning.analyses.pair_measures import Measured, measure_pair
-from un_lightning.config import CorrelationConfig
+from un_lightning.analyses.pair_correlation import PairFindings
+from un_lightning.analyses.pair_measures import Measured, cka_sides, mutual_sides
+from un_lightning.config import CorrelationConfig, MeasureName
 from un_lightning.results import Results
-from un_lightning.stats.pair_sums import PairSums
-from un_lightning.stats.row_summary import RowSummary
+from un_lightning.stats.measures.cka import cka_of, norms
+from un_lightning.stats.pair_sums import ModelSums
 
 
 MEANS = ("cosine_max", "jaccard_max", "linreg_r2", "linreg_all_r2", "matched_corr")
@@ -26,17 +27,33 @@ class FamilyMeasures:
         self.config = config
         self.measured: dict[tuple[str, str], Measured] = {}
 
-    def add(self, pair: tuple[str, str], sums: PairSums, summaries: tuple[RowSummary, RowSummary]) -> None:
+    def add(
+        self, pair: tuple[str, str], findings: PairFindings, sums: tuple[ModelSums, ModelSums], count: int
+    ) -> None:
         """Measure a pair.
 
         Args:
             pair: Names of the row and the column model.
-            sums: Their sums.
-            summaries: Rows of correlations from either side.
+            findings: What was kept of their products.
+            sums: What each model contributes.
+            count: Counted tokens.
         """
         left, right = pair
-        both = measure_pair(sums, summaries, self.config)
-        self.measured[left, right], self.measured[right, left] = both
+        sides = findings.measured()
+        more = []
+        if MeasureName.mutual in self.config.measures:
+            nearest = [
+                side.best_index.masked_fill(~model.moments.valid[:, None], -1)
+                for side, model in zip(findings.sides, sums, strict=True)
+            ]
+            more.append(mutual_sides(*nearest))
+        if MeasureName.cka in self.config.measures:
+            within = [norms(model, count) for model in sums]
+            more.append(cka_sides(cka_of(findings.cross_norms, *within)))
+        for both in more:
+            for side, found in zip(sides, both, strict=True):
+                side.update(found)
+        self.measured[left, right], self.measured[right, left] = sides
 
     def join(self, table: pd.DataFrame, member: MemberSums) -> pd.DataFrame:
         """Add columns over all other models to one model's rows of the neuron table."""

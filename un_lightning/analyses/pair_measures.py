@@ -1,6 +1,6 @@
 """The chosen measures of one pair of models, from the side of each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,14 +9,12 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from un_lightning.config import CorrelationConfig, MeasureName
-from un_lightning.stats.measures.cka import linear_cka
 from un_lightning.stats.measures.cosine import largest_cosine
 from un_lightning.stats.measures.jaccard import largest_jaccard
 from un_lightning.stats.measures.linreg import explained_by_all, explained_by_layers
 from un_lightning.stats.measures.matching import Matching, match_units
 from un_lightning.stats.measures.mutual import mutual
 from un_lightning.stats.pair_sums import PairSums
-from un_lightning.stats.row_summary import RowSummary
 
 
 class Measured(NamedTuple):
@@ -29,51 +27,76 @@ class Measured(NamedTuple):
     scalars: dict[str, float]
     """In area/name form."""
 
+    def update(self, other: "Measured") -> None:
+        """Add what other measures say."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine.update(theirs)
+
+    def named(self) -> Iterator[tuple[str, Tensor]]:
+        """Everything as tensors, by kind and name."""
+        for kind, values in self._asdict().items():
+            for name, value in values.items():
+                scalar = isinstance(value, float)
+                yield f"{kind}/{name}", torch.as_tensor(value, dtype=torch.float64 if scalar else None)
+
+    def put(self, place: str, values: Tensor) -> None:
+        """The reverse of `named`, one by one."""
+        kind, _, name = place.partition("/")
+        getattr(self, kind)[name] = float(values) if kind == "scalars" else _numpy(values)
+
 
 Sides = tuple[Measured, Measured]
-Nearest = tuple[Int[Tensor, "left k"], Int[Tensor, "right k"]]
 
 
-def measure_pair(
-    pair: PairSums, summaries: tuple[RowSummary, RowSummary], config: CorrelationConfig
-) -> Sides:
-    """Compute every measure that the config names.
+def measure_products(pair: PairSums, config: CorrelationConfig) -> Sides:
+    """Compute those measures that read the products of all units.
 
     Args:
         pair: Sums of the pair.
-        summaries: Rows of correlations from either side, for the nearest units.
         config: Measures and their settings.
 
     Returns:
         The row model against the column model, and the reverse.
     """
     sides = Measured({}, {}, {}), Measured({}, {}, {})
-    forward, backward = (
-        summary.best_index.masked_fill(~model.moments.valid[:, None], -1)
-        for summary, model in zip(summaries, (pair.left, pair.right), strict=True)
-    )
     for name in config.measures:
-        for side, found in zip(sides, _MEASURED[name](pair, (forward, backward), config), strict=True):
-            side.units.update(found.units)
-            side.layers.update(found.layers)
-            side.scalars.update(found.scalars)
+        if name in _OF_PRODUCTS:
+            for side, found in zip(sides, _OF_PRODUCTS[name](pair, config), strict=True):
+                side.update(found)
     return sides
 
 
-def _cosine(pair: PairSums, _: Nearest, __: CorrelationConfig) -> Sides:
-    return _both(pair, lambda side: Measured({"cosine_max": _numpy(largest_cosine(side))}, {}, {}))
+def mutual_sides(forward: Int[Tensor, "left k"], backward: Int[Tensor, "right k"]) -> Sides:
+    """Mutual nearest neighbours.
+
+    Args:
+        forward: Nearest units of the column model for each unit of the row model; -1 for none.
+        backward: The reverse.
+    """
+
+    def one(mine: Tensor, theirs: Tensor) -> Measured:
+        best = mutual(mine[:, :1], theirs[:, :1])
+        units = {"mutual": best, "mutual_top_k": mutual(mine, theirs)}
+        return Measured({name: _numpy(found) for name, found in units.items()}, {}, {})
+
+    return one(forward, backward), one(backward, forward)
 
 
-def _jaccard(pair: PairSums, _: Nearest, __: CorrelationConfig) -> Sides:
-    return _both(pair, lambda side: Measured({"jaccard_max": _numpy(largest_jaccard(side))}, {}, {}))
-
-
-def _cka(pair: PairSums, _: Nearest, __: CorrelationConfig) -> Sides:
-    cka = _numpy(linear_cka(pair))
+def cka_sides(similarity: Float[Tensor, "left_layers right_layers"]) -> Sides:
+    """Similarity of layers."""
+    cka = _numpy(similarity)
     return Measured({}, {"cka": cka}, {}), Measured({}, {"cka": cka.T}, {})
 
 
-def _linreg(pair: PairSums, _: Nearest, config: CorrelationConfig) -> Sides:
+def _cosine(pair: PairSums, _: CorrelationConfig) -> Sides:
+    return _both(pair, lambda side: Measured({"cosine_max": _numpy(largest_cosine(side))}, {}, {}))
+
+
+def _jaccard(pair: PairSums, _: CorrelationConfig) -> Sides:
+    return _both(pair, lambda side: Measured({"jaccard_max": _numpy(largest_jaccard(side))}, {}, {}))
+
+
+def _linreg(pair: PairSums, config: CorrelationConfig) -> Sides:
     def one(side: PairSums) -> Measured:
         fit = explained_by_layers(side, config.ridge)
         r2, layer = fit.best()
@@ -91,16 +114,7 @@ def _linreg(pair: PairSums, _: Nearest, config: CorrelationConfig) -> Sides:
     return _both(pair, one)
 
 
-def _mutual(_: PairSums, nearest: Nearest, __: CorrelationConfig) -> Sides:
-    def one(forward: Tensor, backward: Tensor) -> Measured:
-        best = mutual(forward[:, :1], backward[:, :1])
-        units = {"mutual": best, "mutual_top_k": mutual(forward, backward)}
-        return Measured({name: found.cpu().numpy() for name, found in units.items()}, {}, {})
-
-    return one(*nearest), one(*nearest[::-1])
-
-
-def _matching(pair: PairSums, _: Nearest, config: CorrelationConfig) -> Sides:
+def _matching(pair: PairSums, config: CorrelationConfig) -> Sides:
     def one(side: PairSums, matching: Matching) -> Measured:
         valid = side.left.moments.valid
         rows = torch.stack([valid[units].sum() for units in side.left.layers]).double()[:, None].cpu()
@@ -119,12 +133,10 @@ def _matching(pair: PairSums, _: Nearest, config: CorrelationConfig) -> Sides:
     return one(pair, matching), one(pair.swapped, back)
 
 
-_MEASURED: dict[MeasureName, Callable[[PairSums, Nearest, CorrelationConfig], Sides]] = {
+_OF_PRODUCTS: dict[MeasureName, Callable[[PairSums, CorrelationConfig], Sides]] = {
     MeasureName.cosine: _cosine,
     MeasureName.jaccard: _jaccard,
-    MeasureName.cka: _cka,
     MeasureName.linreg: _linreg,
-    MeasureName.mutual: _mutual,
     MeasureName.matching: _matching,
 }
 

@@ -10,13 +10,25 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from un_lightning.config.ablation import AblationConfig
 from un_lightning.config.activations import ActivationsConfig
 from un_lightning.config.analysis import AnalysisConfig
 from un_lightning.config.attention import AttentionConfig
 from un_lightning.config.checks import require
-from un_lightning.config.correlation import Baseline, CorrelationConfig, Gemm, MeasureName, Method, Pairs
+from un_lightning.config.correlation import (
+    Baseline,
+    CorrelationConfig,
+    Gemm,
+    MeasureName,
+    Method,
+    Pairs,
+    Split,
+)
 from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
 from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
+from un_lightning.config.entropy import EntropyConfig
+from un_lightning.config.labels import LabelsConfig
+from un_lightning.config.families import FamiliesConfig, FamilyCriteria
 from un_lightning.config.models import MemberConfig, ModelsConfig, ModelSource, Site
 from un_lightning.config.neuron_table import NeuronTableConfig
 from un_lightning.config.prediction import PredictionConfig
@@ -26,6 +38,7 @@ from un_lightning.config.weights import Vocabulary, Weights, WeightsConfig
 
 
 __all__ = [
+    "AblationConfig",
     "ActivationsConfig",
     "AnalysisConfig",
     "AttentionConfig",
@@ -34,8 +47,12 @@ __all__ = [
     "CorrelationConfig",
     "DataConfig",
     "DataSource",
+    "EntropyConfig",
     "Exclude",
+    "FamiliesConfig",
+    "FamilyCriteria",
     "Gemm",
+    "LabelsConfig",
     "LanguageModelConfig",
     "LoggerConfig",
     "LoggerKind",
@@ -51,6 +68,7 @@ __all__ = [
     "PredictionConfig",
     "PropertiesConfig",
     "PublishedConfig",
+    "Split",
     "Strategy",
     "TokenizerConfig",
     "TrainerConfig",
@@ -93,9 +111,12 @@ SCHEMAS: dict[str, dict[str, type]] = {
     "trainer": {"lightning": TrainerConfig},
     "logger": {"record": LoggerConfig},
     "analysis": {
+        "ablation": AblationConfig,
         "activations": ActivationsConfig,
         "attention": AttentionConfig,
         "correlation": CorrelationConfig,
+        "families": FamiliesConfig,
+        "entropy": EntropyConfig,
         "neuron_table": NeuronTableConfig,
         "prediction": PredictionConfig,
         "properties": PropertiesConfig,

@@ -72,6 +72,21 @@ class Gemm(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class Split(StrEnum):
+    """What several devices share out: the text, or the rows of the products.
+
+    With `rows`, all devices of a node read the same batches and each keeps some layers of the row models, so
+    that nothing of the size of all pairs is ever added up between them. Nodes share out the text in any case.
+    """
+
+    tokens = "tokens"
+    rows = "rows"
+
+
+WHOLE_PAIR = (MeasureName.cosine, MeasureName.jaccard, MeasureName.linreg, MeasureName.matching)
+"""Measures that need all products of a pair in one place."""
+
+
 @dataclass
 class CorrelationConfig(AnalysisConfig):
     """Correlation of every pair of units of two models, with its baseline (paper sections 3 and 4)."""
@@ -102,7 +117,13 @@ class CorrelationConfig(AnalysisConfig):
     bins: int = 100
     """Bins of each unit's histogram of correlations over [-1, 1]."""
     gemm: Gemm = Gemm.auto
-    tile: int = 4096
+    gemm_error: float = 1e-4
+    """Largest error of a correlation, expected from the pilot, with which `gemm=auto` takes a faster type."""
+    split: Split = Split.tokens
+    memory_gb: float | None = None
+    """What all sums may take on each device, in 10⁹ bytes; null takes 90 % of what is free. Where the
+    products of all pairs do not fit, the text is read several times, for some of them each."""
+    tile: int = 1024
     """Rows of the correlation matrix that are reduced at a time."""
     candidates: int = 8
     """Partners of each unit that are followed through the pass."""
@@ -122,8 +143,15 @@ class CorrelationConfig(AnalysisConfig):
         require(0 < self.confidence < 1, f"analysis.confidence is {self.confidence}, outside (0, 1)")
         require(-2 <= self.threshold <= 2, f"analysis.threshold is {self.threshold}, outside [-2, 2]")
         at_least("analysis", self, matching_size=0)
+        require(self.gemm_error > 0, f"analysis.gemm_error is {self.gemm_error}, but must be above 0")
+        require(
+            self.memory_gb is None or self.memory_gb > 0,
+            f"analysis.memory_gb is {self.memory_gb}, but must be above 0, or null for what is free",
+        )
         if self.method is Method.screen:
             self._check_screen()
+        if self.split is Split.rows:
+            self._check_rows()
         require(self.ridge > 0, f"analysis.ridge is {self.ridge}, but must be above 0")
         require(
             len(set(self.measures)) == len(self.measures),
@@ -145,6 +173,21 @@ class CorrelationConfig(AnalysisConfig):
         require(
             not needs_all, f"analysis.measures={needs_all} need all pairs of units: use analysis.method=exact"
         )
+
+    def _check_rows(self) -> None:
+        require(
+            not self.whole_pair_measures,
+            f"analysis.measures={self.whole_pair_measures} need all products of a pair on one device: use "
+            "analysis.split=tokens, or only mutual and cka",
+        )
+        require(
+            self.method is Method.exact, "analysis.method=screen has no rows to share out: leave out split"
+        )
+
+    @property
+    def whole_pair_measures(self) -> list[str]:
+        """Chosen measures that need all products of a pair in one place."""
+        return [str(name) for name in self.measures if name in WHOLE_PAIR]
 
     @property
     def layer_grams(self) -> bool:

@@ -137,5 +137,8 @@ class TokenBlocks(Stream):
     def val_dataloader(self) -> DataLoader[Batch]:
         """Batches of this rank from `start` on, for `Trainer.validate`."""
         assert self.trainer is not None
-        batches = self.batches(self.trainer.global_rank, self.trainer.world_size, self.start)
+        rank, world = (
+            number // self.copies for number in (self.trainer.global_rank, self.trainer.world_size)
+        )
+        batches = self.batches(rank, world, self.start)
         return loader(batches, self.config.workers)

@@ -14,6 +14,7 @@ class Stream(pl.LightningDataModule):
 
     Attributes:
         start: Batches of each rank that a resumed run has behind it.
+        shared_by_node: Whether the devices of a node read the same batches, instead of each its own.
     """
 
     unit = "tokens"
@@ -22,6 +23,12 @@ class Stream(pl.LightningDataModule):
     def __init__(self) -> None:
         super().__init__()
         self.start = 0
+        self.shared_by_node = False
+
+    @property
+    def copies(self) -> int:
+        """Ranks that read the same batches."""
+        return self.trainer.num_devices if self.trainer is not None and self.shared_by_node else 1
 
     @property
     @abstractmethod

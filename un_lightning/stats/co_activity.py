@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from un_lightning.stats.pair_sums import CoActivity
 from un_lightning.stats.statistic import Statistic
 
 
@@ -66,8 +65,3 @@ class JointCounts(Statistic):
             wide = part.dtype in (torch.float32, torch.float64)
             found = torch.mm(part, right) if wide else torch.mm(part, right, out_dtype=torch.float32)
             total[start : start + self.ROWS] += found.to(torch.int32)
-
-
-def co_activity(left: ActiveCounts, right: ActiveCounts, together: JointCounts) -> CoActivity:
-    """What a measure reads of a pair."""
-    return CoActivity(together.tensors["together"], left.tensors["active"], right.tensors["active"])

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from un_lightning.config import Gemm
 from un_lightning.stats.statistic import Statistic
 
 
@@ -30,6 +31,19 @@ def add_product(
     for rows in range(0, len(total), MIXED_ROWS):
         part = slice(rows, rows + MIXED_ROWS)
         total[part].add_(torch.mm(left[:, part].T, right, out_dtype=total.dtype))
+
+
+def round_to(gemm: Gemm, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Values as a matrix product sees them whose input type is `gemm`, in their own type.
+
+    TF32 keeps ten bits of the fraction; the tensor cores round to the nearest.
+    """
+    if gemm is Gemm.bfloat16:
+        return values.bfloat16().to(values.dtype)
+    if gemm is Gemm.tf32:
+        bits = values.float().view(torch.int32)
+        return ((bits + (1 << 12)) & ~((1 << 13) - 1)).view(torch.float32).to(values.dtype)
+    return values
 
 
 @contextmanager

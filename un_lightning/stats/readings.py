@@ -5,6 +5,8 @@ units in one dimension and for a few candidate pairs in two; a group's own sums 
 readings.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -28,6 +30,17 @@ class UnitReadings(Statistic):
         self.tensors["count"][self.rank, group:] = count
         self.tensors["sum"][self.rank, group:] = sums["sum"]
         self.tensors["squares"][self.rank, group:] = sums["squares"]
+
+
+class Aligned(NamedTuple):
+    """Candidates that every rank with any tokens followed, and their readings."""
+
+    candidates: Int[Tensor, "units candidates"]
+    """Those of the first such rank."""
+    everywhere: Float[Tensor, "units candidates"]
+    """1 for candidates that all ranks followed, 0 for others."""
+    running: Float[Tensor, "ranks groups units candidates"]
+    """Running sums of every rank in that order; zero where a rank did not follow."""
 
 
 class PairReadings(Statistic):
@@ -55,19 +68,13 @@ class PairReadings(Statistic):
         own = product.gather(1, self.tensors["candidates"][self.rank])
         self.tensors["product"][self.rank, group:] = own
 
-    def aligned(
-        self,
-    ) -> tuple[
-        Int[Tensor, "units candidates"],
-        Float[Tensor, "units candidates"],
-        Float[Tensor, "ranks groups units candidates"],
-    ]:
-        """Candidates that every rank with any tokens followed, after the ranks' parts are collected.
+    @property
+    def width(self) -> int:
+        """Candidates of each unit."""
+        return self.tensors["candidates"].shape[2]
 
-        Returns:
-            The first such rank's candidates, which of them all ranks followed (1 or 0), and the running
-            sums of every rank in that order (zero where a rank did not follow).
-        """
+    def aligned(self) -> Aligned:
+        """What all ranks followed, after their parts are collected."""
         ranks = self.tensors["chosen"].nonzero().flatten().tolist()
         names = self.tensors["candidates"]
         first = names[ranks[0]]
@@ -79,7 +86,7 @@ class PairReadings(Statistic):
             place = same.to(torch.int8).argmax(2)
             for group, reading in enumerate(self.tensors["product"][rank]):
                 products[rank, group] = reading.gather(1, place)
-        return first, everywhere, products * everywhere
+        return Aligned(first, everywhere, products * everywhere)
 
 
 def own_sums(running: Float[Tensor, "ranks groups ..."]) -> Float[Tensor, "both ..."]:

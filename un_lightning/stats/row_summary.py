@@ -26,6 +26,11 @@ class RowSummary:
         self.histogram = torch.zeros(rows, bins, dtype=torch.int64, device=device)
         """Counts over equal bins of [-1, 1], closed on the left, the last one on both sides."""
 
+    def named(self) -> dict[str, Tensor]:
+        """Everything that `update` fills, by name."""
+        names = ("best", "worst", "best_index", "worst_index", "powers", "histogram")
+        return {name: getattr(self, name) for name in names}
+
     def update(
         self,
         values: Float[Tensor, "part columns"],

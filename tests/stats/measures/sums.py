@@ -2,9 +2,9 @@
 
 import torch
 
-from un_lightning.stats.co_activity import ActiveBuffer, ActiveCounts, JointCounts, co_activity
+from un_lightning.stats.co_activity import ActiveBuffer, ActiveCounts, JointCounts
 from un_lightning.stats.cross_product import CrossProduct, LayerGrams
-from un_lightning.stats.pair_sums import ModelSums, PairSums
+from un_lightning.stats.pair_sums import CoActivity, ModelSums, PairSums
 from un_lightning.stats.unit_sums import UnitSums
 
 
@@ -45,7 +45,7 @@ def activity(left, right, widths, threshold=0.0):
     for count, one in zip(counts, sets, strict=True):
         count.add(one)
     joint.add(*sets)
-    return co_activity(*counts, joint)
+    return CoActivity(joint.tensors["together"], *(one.tensors["active"] for one in counts))
 
 
 def pair_sums(left, right, widths_left, widths_right, tile=3, full=False, threshold=0.0):

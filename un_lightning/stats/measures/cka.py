@@ -5,7 +5,7 @@ Computed from covariances of units, which is the same number as from similaritie
 """
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
 from un_lightning.stats.measures.measure import Measure, Transformation, register
@@ -17,32 +17,42 @@ def linear_cka(pair: PairSums) -> Float64[Tensor, "left_layers right_layers"]:
 
     Invalid units are left out; a layer without a valid unit has NaN.
     """
-    own = [torch.stack(_norms(model, pair.tokens)) for model in (pair.left, pair.right)]
-    return (_cross_norms(pair) / torch.outer(*own)).clamp_(max=1)
+    return cka_of(cross_norms(pair), norms(pair.left, pair.tokens), norms(pair.right, pair.tokens))
 
 
-def _norms(model: ModelSums, count: int) -> list[Float[Tensor, ""]]:
+def cka_of(
+    cross: Float64[Tensor, "left_layers right_layers"],
+    left: Float64[Tensor, " left_layers"],
+    right: Float64[Tensor, " right_layers"],
+) -> Float64[Tensor, "left_layers right_layers"]:
+    """The similarity from squared norms between layers and norms within them."""
+    return (cross / torch.outer(left, right)).clamp(max=1)
+
+
+def norms(model: ModelSums, count: int) -> Float64[Tensor, " layers"]:
     """Frobenius norm of each layer's covariance."""
     moments = model.moments
-    return [
-        layer_covariance(gram, count, moments.mean[units], moments.valid[units]).norm()
-        for gram, units in zip(model.grams, model.layers, strict=True)
-    ]
+    return torch.stack(
+        [
+            layer_covariance(gram, count, moments.mean[units], moments.valid[units]).norm()
+            for gram, units in zip(model.grams, model.layers, strict=True)
+        ]
+    )
 
 
-def _cross_norms(pair: PairSums) -> Float64[Tensor, "left_layers right_layers"]:
+def cross_norms(pair: PairSums) -> Float64[Tensor, "left_layers right_layers"]:
     """Squared Frobenius norm of the covariance of each pair of layers."""
     everything = slice(0, pair.product.shape[1])
     moments = pair.left.moments
     deviation = torch.where(moments.valid, moments.deviation, 0.0).to(pair.product.dtype)
-    norms = []
+    found = []
     for units in pair.left.layers:
         squares = torch.zeros(everything.stop, dtype=torch.float64, device=pair.product.device)
         for rows in pair.tiles(units):
             covariance = pair.covariance(rows, everything).mul_(deviation[rows, None])
             squares += covariance.square_().sum(0, dtype=torch.float64)
-        norms.append(torch.stack([squares[columns].sum() for columns in pair.right.layers]))
-    return torch.stack(norms)
+        found.append(torch.stack([squares[columns].sum() for columns in pair.right.layers]))
+    return torch.stack(found)
 
 
 register(

@@ -1,0 +1,138 @@
+"""What the correlation analysis takes on a device, and how many passes that makes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from un_lightning.analyses.extra_sums import ExtraSums
+from un_lightning.analyses.intervals import Intervals
+from un_lightning.analyses.pair_correlation import PairFindings
+from un_lightning.analyses.row_blocks import Pair, largest, schedule
+from un_lightning.config import Baseline, CorrelationConfig, Gemm, MeasureName, Split
+from un_lightning.errors import UserError
+from un_lightning.memory import free_bytes
+from un_lightning.models.units import Units
+from un_lightning.stats.cross_product import LayerGrams
+from un_lightning.stats.unit_sums import UnitSums
+
+
+SHARE = 0.9
+"""Share of the free memory that is used where `analysis.memory_gb` names no other figure; the rest is left to
+the models' forward passes and the allocator."""
+TILE_COPIES = 10
+"""Matrices of one tile of correlations, in the accumulators' type, that exist while it is reduced."""
+
+
+def passes_needed(
+    config: CorrelationConfig,
+    pairs: Sequence[Pair],
+    units: Mapping[str, Units],
+    batch_tokens: int,
+    device: torch.device,
+    wide: torch.dtype,
+    devices: int,
+    shares: int,
+    processes: int,
+) -> int:
+    """How often the text must be read so that what is added up fits.
+
+    Args:
+        config: The settings.
+        pairs: The pairs of models.
+        units: Units of each model.
+        batch_tokens: Tokens of a batch.
+        device: Where the sums will be.
+        wide: Type of the accumulators.
+        devices: Devices that share the rows of the products.
+        shares: Shares of the batches.
+        processes: Processes that share the device's memory.
+
+    Raises:
+        UserError: It does not fit in any number of passes.
+    """
+    budget = int(config.memory_gb * 1e9) if config.memory_gb else int(SHARE * free_bytes(device) / processes)
+    lasting = lasting_bytes(config, pairs, units, wide, devices, shares)
+    passing = max(batch_bytes(config, units, batch_tokens, device, wide), tile_bytes(config, units, wide))
+    room = budget - lasting - passing
+    whole = bool(config.whole_pair_measures)
+    most = len(pairs) if whole else sum(len(units[left].widths) for left, _ in pairs)
+    entry = entry_bytes(config, wide)
+    for passes in range(1, most + 1):
+        if largest(schedule(pairs, units, passes, devices), units) * entry <= room:
+            return passes
+    least = largest(schedule(pairs, units, most, devices), units) * entry
+    everything = sum(units[left].count * units[right].count for left, right in pairs) * entry
+    raise UserError(
+        f"the products of {len(pairs)} pairs take {everything / 1e9:.3g} GB, at least {least / 1e9:.3g} GB "
+        f"at a time; with {(lasting + passing) / 1e9:.3g} GB beside them (sums and products within layers "
+        f"{lasting / 1e9:.3g}, a batch or a tile {passing / 1e9:.3g}) that is more than the "
+        f"{budget / 1e9:.3g} GB there are. {_ways_out(config, whole, devices)}"
+    )
+
+
+def entry_bytes(config: CorrelationConfig, wide: torch.dtype) -> int:
+    """Bytes for each pair of units."""
+    shuffled = config.draws if config.baseline is Baseline.permutation else 0
+    joint = torch.int32.itemsize if MeasureName.jaccard in config.measures else 0
+    return wide.itemsize * (1 + shuffled) + joint
+
+
+def lasting_bytes(
+    config: CorrelationConfig,
+    pairs: Sequence[Pair],
+    units: Mapping[str, Units],
+    wide: torch.dtype,
+    devices: int,
+    shares: int,
+) -> int:
+    """Bytes of everything but the products, by making it without memory."""
+    nowhere = torch.device("meta")
+    sums = {name: UnitSums(own.count, nowhere) for name, own in units.items()}
+    shifts = {name: torch.empty(own.count, device=nowhere) for name, own in units.items()}
+    statistics: list[Any] = list(sums.values())
+    if config.layer_grams:
+        grams = [LayerGrams(own.widths, nowhere, wide) for own in units.values()]
+        statistics += grams * 2  # their full form exists beside them when a pass ends
+    statistics += ExtraSums(config, units, shifts, nowhere, wide, 0).of_models().values()
+    statistics += [PairFindings(units[left], units[right], config, nowhere, wide) for left, right in pairs]
+    if config.jackknife:
+        plan = schedule(pairs, units, 1, devices)
+        blocks = [block for one in plan for own in one for block in own]
+        intervals = Intervals(sums, units, blocks, config.jackknife, config.candidates, 0, shares)
+        statistics += [*intervals.of_models().values(), *intervals.of_blocks(blocks).values()]
+    return sum(statistic.bytes for statistic in statistics)
+
+
+def batch_bytes(
+    config: CorrelationConfig,
+    units: Mapping[str, Units],
+    tokens: int,
+    device: torch.device,
+    wide: torch.dtype,
+) -> int:
+    """Bytes of the activations of one batch."""
+    narrow = config.gemm is Gemm.bfloat16 and device.type == "cuda"
+    size = torch.bfloat16.itemsize if narrow else wide.itemsize
+    every = sum(own.count for own in units.values()) * (2 if MeasureName.jaccard in config.measures else 1)
+    widest = max(own.count for own in units.values())
+    return tokens * size * (every + (widest if config.baseline is Baseline.permutation else 0))
+
+
+def tile_bytes(config: CorrelationConfig, units: Mapping[str, Units], wide: torch.dtype) -> int:
+    """Bytes of what exists while one tile of correlations is reduced."""
+    widest = max(own.count for own in units.values())
+    return TILE_COPIES * wide.itemsize * min(config.tile, widest) * widest
+
+
+def _ways_out(config: CorrelationConfig, whole: bool, devices: int) -> str:
+    ways = ["name fewer members by models.members"]
+    if whole:
+        names = ", ".join(config.whole_pair_measures)
+        ways.append(f"leave out analysis.measures {names}, which keep a pair's products in one piece")
+    if config.split is Split.tokens and devices == 1:
+        ways.append("share the rows out over several devices by analysis.split=rows")
+    ways += ["lower analysis.tile", "use analysis.method=screen, which holds no products of all pairs"]
+    if config.memory_gb:
+        ways.append("raise analysis.memory_gb")
+    return "You can " + "; or ".join(ways)

@@ -1,0 +1,33 @@
+"""How much memory a device has to spare."""
+
+from pathlib import Path
+
+import psutil
+import torch
+
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may take."""
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that can still be taken on a device, by all of its processes together.
+
+    Args:
+        device: A CUDA device, or the CPU, whose memory a container may limit.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + kept
+    return min(psutil.virtual_memory().available, _container_free())
+
+
+def _container_free() -> int:
+    """What is left of a container's limit; where there is none, as much as there could be."""
+    try:
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return psutil.virtual_memory().total
+    return psutil.virtual_memory().total if limit == "max" else max(0, int(limit) - used)
