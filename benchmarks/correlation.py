@@ -23,6 +23,8 @@ import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +83,12 @@ class Ours:
 
     def __init__(self, family: Family, pilot: Batch, config: CorrelationConfig) -> None:
         self.analysis = CorrelationAnalysis(config, family, seed=0)
+        alone: Any = SimpleNamespace(global_rank=0, world_size=1, num_devices=1, datamodule=None)
+        alone.datamodule = SimpleNamespace(total=pilot.count)
+        self.analysis.trainer = alone
+        self.analysis.to(pilot.tokens.device)
         self.analysis.begin(self.analysis.look(pilot))
+        self.analysis.begin_pass()
 
     def __call__(self, batch: Batch) -> None:
         """One batch."""

@@ -37,6 +37,7 @@ VERBS = {
 
 TOOLS = {
     "sweep": ("un_lightning.sweeps.main", "the points of a W&B sweep file, without a server"),
+    "report": ("un_lightning.report.main", "a page that compares finished runs"),
 }
 """Verbs that read other arguments than Hydra's: module and purpose."""
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from un_lightning import record, runs
 from un_lightning.analyses.neuron_tables import KEYS, read_table
-from un_lightning.config import Config, NeuronTableConfig
+from un_lightning.config import Config
 from un_lightning.config.neuron_table import PARTS
 from un_lightning.errors import UserError
 from un_lightning.results import Results, read_summary
@@ -48,7 +48,7 @@ def run_neuron_table(config: Config, plain: dict[str, Any], run_pass: RunPass) -
     parts: dict[str, Path] = {}
     for part in PARTS:
         own, own_plain, near = part_config(config, plain, part)
-        found = _finished(config, own_plain, near)
+        found = finished_part(config, own_plain, near)
         if is_global_zero():
             say(f"{part}: " + (f"taken from {found}" if found else "to be run"))
         if found is None:
@@ -69,8 +69,13 @@ def run_neuron_table(config: Config, plain: dict[str, Any], run_pass: RunPass) -
 def part_config(
     config: Config, plain: dict[str, Any], part: str
 ) -> tuple[Config, dict[str, Any], tuple[Path, ...]]:
-    """The config of one part, the same as plain values, and where else than below the root it may lie."""
-    assert isinstance(config.analysis, NeuronTableConfig)
+    """The config of one part, the same as plain values, and where else than below the root it may lie.
+
+    Args:
+        config: A config whose analysis has the part's settings in a field of its name.
+        plain: The same as plain values.
+        part: The part.
+    """
     changes: dict[str, Any] = {"name": f"{config.name}-{part}"}
     near: tuple[Path, ...] = ()
     if config.run_dir is not None:
@@ -138,7 +143,8 @@ def join_tables(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return joined[[*first, *(name for name in joined if name not in first)]]
 
 
-def _finished(config: Config, plain: dict[str, Any], near: tuple[Path, ...]) -> Path | None:
+def finished_part(config: Config, plain: dict[str, Any], near: tuple[Path, ...]) -> Path | None:
+    """A finished run of a part, if there is one and it may be taken."""
     if not config.analysis.reuse:
         return next((folder for folder in near if runs.is_finished(folder)), None)
     return finished_run(config.root, plain, *near)

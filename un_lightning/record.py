@@ -1,7 +1,6 @@
 """What surrounds every run: its folder, its lock, its config, its logger and its results."""
 
 import dataclasses
-import os
 import shlex
 import shutil
 import sys
@@ -208,4 +207,6 @@ def clear_partial(folder: Path) -> None:
 def command_line() -> str:
     """The command that repeats this run, for its notes, without secrets."""
     arguments = shlex.join(redact_argument(argument) for argument in sys.argv[1:])
-    return f"{os.path.basename(sys.argv[0])} {arguments}".strip()
+    program = Path(sys.argv[0])
+    start = f"python {Path(*program.parts[-2:])}" if program.suffix == ".py" else program.name
+    return f"{start} {arguments}".strip()

@@ -59,7 +59,9 @@ def log_results(logger: Logger | None, results: Results, tokens: int) -> None:
     """Record what was found, once it is written to the run folder. Ranks other than 0 do nothing.
 
     Scalars become a point at x = `tokens` and, in W&B, the summary. W&B also gets every figure, the first
-    10,000 rows of every table, and all files of tables and the summary as one artifact of type `results`.
+    10,000 rows of every table, a histogram of every property of the neurons, all files of tables and the
+    summary as one artifact of type `results`, a trained model or tokenizer as another, and the runs that this
+    one has read as its inputs.
 
     Args:
         logger: What `make_logger` returned.

@@ -8,14 +8,13 @@ import json
 import os
 import secrets
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pandas as pd
 
 from un_lightning.config import LoggerConfig, WandbMode
 from un_lightning.errors import UserError
@@ -24,6 +23,7 @@ from un_lightning.redaction import redacted_arguments
 from un_lightning.results import Results, figure_path, plain, table_path
 from un_lightning.runs import SUMMARY
 from un_lightning.terminal import say, warn
+from un_lightning.wandb_artifacts import RUN_ID, log_artifacts, sources, staging_in, use
 
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ AXIS = "tokens"
 """The x-axis of every curve."""
 MAX_ROWS = 10_000
 """Rows of a `wandb.Table`, the most that W&B shows; the artifact holds all of them."""
+BINS = 64
+"""Bins of a neuron property's histogram."""
+KEYS = ("layer", "neuron")
+"""Numbers of a table of neurons that are no properties."""
 _MODES = {"run": "online", "dryrun": "offline"}  # W&B's old words
 
 
@@ -49,7 +53,7 @@ def start(
     Args:
         config: Project, entity, mode, tags and notes.
         run_dir: The run folder, which must exist; the record lies in `wandb/` below it.
-        group: The experiment.
+        group: The experiment; `WANDB_RUN_GROUP`, which a sweep without a server sets, goes before.
         job_type: The analysis or training.
         name: How the run is called.
         run_config: The whole config, without secrets.
@@ -74,7 +78,7 @@ def start(
             run = wandb.init(
                 project=config.project,
                 entity=config.entity,
-                group=group,
+                group=os.environ.get("WANDB_RUN_GROUP") or group,
                 job_type=job_type,
                 name=name,
                 tags=config.tags,
@@ -122,21 +126,48 @@ def log(run: "wandb.Run", run_dir: Path, results: Results, tokens: int) -> None:
     for name, path in figures.items():
         point[f"figures/{name}"] = wandb.Image(str(path))
     for name, table in results.tables.items():
-        shortened = f"_first_{MAX_ROWS}_of_{len(table)}" if len(table) > MAX_ROWS else ""
         head = table.head(MAX_ROWS).astype(object)
         # Lists of rows take a third of the time that W&B needs for the frame itself.
         rows: list[Any] = [
             [_cell(value) for value in row] for row in head.where(head.notna(), None).to_numpy()
         ]
-        point[f"tables/{name}{shortened}"] = wandb.Table(columns=[*map(str, table.columns)], data=rows)
-    artifact = wandb.Artifact(f"results-{run.id}", type="results")
-    with _staging_in(run_dir):
-        artifact.add_file(str(run_dir / SUMMARY), policy="immutable", skip_cache=True)
-        for path in files:
-            artifact.add_file(str(path), name=f"tables/{path.name}", policy="immutable", skip_cache=True)
+        point[table_key(name, len(table))] = wandb.Table(columns=[*map(str, table.columns)], data=rows)
+    point |= histograms(results)
+    with staging_in(run_dir):
         run.log({**point, AXIS: tokens})
-        run.log_artifact(artifact)
+        log_artifacts(run, run_dir, files)
     run.summary.update(plain(results.scalars))
+    use(run, sources([dict(run.config), results.scalars], run_dir))
+
+
+def histograms(results: Results) -> "dict[str, wandb.Histogram]":
+    """The distribution of every property of the neurons, of the reference model's where there are several.
+
+    Args:
+        results: What was found; a table `neurons` has one row a neuron.
+    """
+    import wandb
+
+    table = results.tables.get("neurons")
+    if table is None:
+        return {}
+    if "model" in table and results.scalars.get("reference") in set(table["model"]):
+        table = table[table["model"] == results.scalars["reference"]]
+    found = {}
+    for name, column in table.items():
+        if name in KEYS or not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+            continue
+        values = column.to_numpy(float, na_value=np.nan)
+        values = values[np.isfinite(values)]
+        if len(values) and values.min() < values.max():
+            counts = np.histogram(values, bins=BINS)
+            found[f"histograms/{name}"] = wandb.Histogram(np_histogram=counts)
+    return found
+
+
+def table_key(name: str, rows: int) -> str:
+    """What a table is called in W&B, which says so where it shows only the first rows."""
+    return f"tables/{name}" if rows <= MAX_ROWS else f"tables/{name}_first_{MAX_ROWS}_of_{rows}"
 
 
 def _cell(value: Any) -> Any:
@@ -188,20 +219,7 @@ def _logged_in() -> bool:
 
 def _run_id(run_dir: Path) -> str:
     """The W&B id of a run folder, made once; an agent of a sweep brings its own."""
-    path = run_dir / "wandb_id.txt"
+    path = run_dir / RUN_ID
     if not path.is_file():
         atomic_write(path, os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
     return path.read_text(encoding="utf-8").strip()
-
-
-@contextmanager
-def _staging_in(run_dir: Path) -> Iterator[None]:
-    """Let W&B keep the copies that it uploads later in the run folder, not in the home folder."""
-    before = os.environ.get("WANDB_DATA_DIR")
-    if before is None:
-        os.environ["WANDB_DATA_DIR"] = str(run_dir / "wandb")
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["WANDB_DATA_DIR"]

@@ -86,7 +86,7 @@ def test_the_result_does_not_depend_on_the_batch_size(validate):
 def test_a_copy_is_found_and_certified(validate):
     """Units of a table are told apart on the sample already; their whole stream is five times longer."""
     models = {"a": Lookup(), "b": Lookup()}
-    results = validate(screen(models, site=Site.units, confidence=0.95))
+    results = validate(screen(models, site=Site.units, confidence=0.95, candidates=8))
     table = of(results)
     np.testing.assert_allclose(table["max_corr"], 1.0, atol=1e-6)
     best = of(results, table="matches", rank=1)

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 
 ANALYSES = {
+    "ablation": "un_lightning.analyses.ablation:AblationAnalysis",
     "activations": "un_lightning.analyses.activations:ActivationsAnalysis",
+    "attention": "un_lightning.analyses.attention:AttentionAnalysis",
     "correlation": "un_lightning.analyses.correlation:CorrelationAnalysis",
     "correlation/screen": "un_lightning.analyses.screen:ScreenAnalysis",
     "prediction": "un_lightning.analyses.prediction:PredictionAnalysis",
+    "entropy": "un_lightning.analyses.entropy:EntropyAnalysis",
+    "families": "un_lightning.analyses.families:FamiliesAnalysis",
     "weights": "un_lightning.analyses.weights:WeightsAnalysis",
 }
 """Module and class of each `analysis.kind` that is a pass over models; imported when it is used.

@@ -72,13 +72,19 @@ class ExtraSums:
             The statistics by name; empty with the default settings.
         """
         config = self.config
-        sizes = {one: (one.rows.stop - one.rows.start, self.units[one.right].count) for one in blocks}
-        make = lambda size: CrossProduct(*size, self.device, self.wide)
+        heights = {one: one.rows.stop - one.rows.start for one in blocks}
+        widths = {one: self.units[one.right].count for one in blocks}
         permuted = config.baseline is Baseline.permutation
         self.shuffled = {
-            one: [make(size) for _ in range(config.draws)] for one, size in sizes.items() if permuted
+            one: [
+                CrossProduct(heights[one], widths[one], self.device, self.wide) for _ in range(config.draws)
+            ]
+            for one in blocks
+            if permuted
         }
-        self.joint = {one: JointCounts(*size, self.device) for one, size in sizes.items() if self.active}
+        self.joint = {
+            one: JointCounts(heights[one], widths[one], self.device) for one in blocks if self.active
+        }
         return {
             **{f"joint-{block.name}": statistic for block, statistic in self.joint.items()},
             **{

@@ -100,7 +100,7 @@ class PairFindings(Statistic):
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from saved tensors; which measures there are, they say themselves."""
         super().load({name: tensors[name] for name in self.tensors})
-        self.tensors |= {name: found for name, found in tensors.items() if name.startswith(MEASURE)}
+        self.tensors.update({name: found for name, found in tensors.items() if name.startswith(MEASURE)})
 
     def collect(self, reduce: AllReduce, device: int, devices: int) -> None:
         """Put together what the devices of a node found on their own rows; every rank calls this once.

@@ -29,8 +29,9 @@ class Measured(NamedTuple):
 
     def update(self, other: "Measured") -> None:
         """Add what other measures say."""
-        for mine, theirs in zip(self, other, strict=True):
-            mine.update(theirs)
+        self.units.update(other.units)
+        self.layers.update(other.layers)
+        self.scalars.update(other.scalars)
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
         """Everything as tensors, by kind and name."""

@@ -101,7 +101,7 @@ class CorrelationConfig(AnalysisConfig):
     draws: int = 3
     """Draws of the baseline; their spread is its standard error."""
     measures: list[MeasureName] = field(default_factory=lambda: [MeasureName.mutual, MeasureName.cka])
-    """Measures to report besides the correlation."""
+    """Measures to report besides the correlation; `screen` reports none."""
     active_above: float = 0.0
     """Activation above which a unit is active, for `jaccard`."""
     ridge: float = 1e-4
@@ -125,7 +125,7 @@ class CorrelationConfig(AnalysisConfig):
     products of all pairs do not fit, the text is read several times, for some of them each."""
     tile: int = 1024
     """Rows of the correlation matrix that are reduced at a time."""
-    candidates: int = 8
+    candidates: int = 16
     """Partners of each unit that are followed through the pass."""
     sample: int | None = None
     """Tokens on which `screen` correlates all pairs; null takes 2 %, at least 16,384 and at most 131,072."""
@@ -134,7 +134,8 @@ class CorrelationConfig(AnalysisConfig):
     confidence: float = 0.95
     """Of intervals and certificates."""
     jackknife: int = 20
-    """Groups of batches on each rank, whose differences give the intervals; 0 makes none."""
+    """Groups of batches on each rank, whose differences give the intervals; 0 makes none. `screen` has
+    certificates instead."""
     pilot: int = 4
     """Blocks whose mean activation is subtracted from all others, for precision."""
 

@@ -11,15 +11,20 @@ _BLOCKS = 4096
 """Blocks that are read at a time."""
 
 
-def seen_tokens(data: TokenBlocks) -> Int64[ndarray, " tokens"]:
-    """Ids of the tokens that a run will count, ascending."""
-    counts = np.zeros(0, dtype=np.int64)
+def token_counts(data: TokenBlocks) -> Int64[ndarray, " vocabulary"]:
+    """How often each token of the tokenizer comes in the blocks that a run will read, counted or not."""
+    counts = np.zeros(max(data.tokenizer.get_vocab().values()) + 1, dtype=np.int64)
     for start in range(0, len(data.order), _BLOCKS):
         found = np.bincount(data.store.read(data.order[start : start + _BLOCKS]).ravel())
         if len(found) > len(counts):
             counts, found = found, counts
         counts[: len(found)] += found
-    return np.setdiff1d(np.flatnonzero(counts), data.excluded)
+    return counts
+
+
+def seen_tokens(data: TokenBlocks) -> Int64[ndarray, " tokens"]:
+    """Ids of the tokens that a run will count, ascending."""
+    return np.setdiff1d(np.flatnonzero(token_counts(data)), data.excluded)
 
 
 def draw_places(data: TokenBlocks, count: int, seed: int) -> Int64[ndarray, " places"]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from un_lightning.data.ahead import Ahead
+
 
 class Stream(pl.LightningDataModule):
     """Batches that are shared out over the ranks by arithmetic, each with a `count` of what it holds.
@@ -64,11 +66,11 @@ def loader(batches: Any, workers: int = 0) -> DataLoader[Any]:
 
     Args:
         batches: Batches by index.
-        workers: Processes that load them; 0 loads in this one.
+        workers: Processes that load them; 0 loads in this one, the next while the last is in use.
     """
     if workers > 0:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    whole: Any = batches if len(batches) else [None]
+    whole: Any = [None] if len(batches) == 0 else batches if workers else Ahead(batches)
     return DataLoader(
         whole,
         batch_size=None,

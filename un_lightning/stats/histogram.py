@@ -53,35 +53,32 @@ class Histogram(Statistic):
         self.offset = (1 - first.double() * self.scale).to(low.dtype)  # the first bin is column 1
         self.scale = self.scale.to(low.dtype)
 
-    def add(self, group: int, columns: slice, values: Float[Tensor, "tokens units"]) -> None:
+    def add(
+        self, group: int, columns: slice, values: Float[Tensor, "tokens units"]
+    ) -> Int32[Tensor, "tokens units"]:
         """Count tokens of one group.
 
         Args:
             group: Their group.
             columns: Which units the values are of. NaN is counted as if it were far outside.
             values: Their values.
+
+        Returns:
+            The column of each value, counted from the upper end where bins are right-closed.
         """
+        place = torch.addcmul(self.offset[columns], values, self.scale[columns])
+        index = place.nan_to_num_(nan=0.0).clamp_(0, self.bins + 1).to(torch.int32)
         if len(values) == 0:
-            return
+            return index
         for name, extreme in (("min", values.amin(0)), ("max", values.amax(0))):
             target = self.tensors[name][group, columns]
             (torch.minimum if name == "min" else torch.maximum)(target, extreme, out=target)
         counts = self.tensors["counts"][group, columns]
         width = counts.shape[1]
-        index = self.place(columns, values)
-        index += torch.arange(0, counts.numel(), width, dtype=torch.int32, device=values.device)
-        found = torch.bincount(index.view(-1), minlength=counts.numel()).view_as(counts)
+        flat = index + torch.arange(0, counts.numel(), width, dtype=torch.int32, device=values.device)
+        found = torch.bincount(flat.view(-1), minlength=counts.numel()).view_as(counts)
         counts += found.flip(1) if self.right_closed else found
-
-    def place(self, columns: slice, values: Float[Tensor, "tokens units"]) -> Int32[Tensor, "tokens units"]:
-        """The column of each value, counted from the upper end where bins are right-closed.
-
-        Args:
-            columns: Which units the values are of.
-            values: Their values.
-        """
-        place = torch.addcmul(self.offset[columns], values, self.scale[columns])
-        return place.nan_to_num_(nan=0.0).clamp_(0, self.bins + 1).to(torch.int32)
+        return index
 
     def counts(self, group: int | None = None) -> Int64[Tensor, "units columns"]:
         """Counts of one group, or of all groups together."""

@@ -1,0 +1,34 @@
+"""The ablation of universal neurons where nobody has said yet which those are: correlations first."""
+
+import dataclasses
+from typing import Any
+
+from un_lightning.config import Config
+from un_lightning.neuron_table import RunPass, finished_part, part_config
+from un_lightning.terminal import say
+from un_lightning.tracking import is_global_zero
+
+
+def run_ablation(config: Config, plain: dict[str, Any], run_pass: RunPass) -> None:
+    """Find universal neurons, unless a finished run of the same config has, and ablate them.
+
+    Args:
+        config: The checked config, whose analysis names neither a table nor a set.
+        plain: The same as plain values.
+        run_pass: Carries out one analysis of models, as `launch.run_pass` does.
+
+    Raises:
+        UserError: As `run_pass` does.
+    """
+    own, own_plain, near = part_config(config, plain, "correlation")
+    found = finished_part(config, own_plain, near)
+    if is_global_zero():
+        say("correlation: " + (f"taken from {found}" if found else "to be run"))
+    if found is None:
+        resume = config.resume if config.resume in ("never", "auto") else "auto"
+        run_pass(dataclasses.replace(own, resume=resume), own_plain)
+        found = finished_part(config, own_plain, near)
+    # Ranks but the first may be here before the tables are written; they get the sets from the first.
+    path = str(found) if found is not None and is_global_zero() else None
+    analysis = dataclasses.replace(config.analysis, tables=path)
+    run_pass(dataclasses.replace(config, analysis=analysis), plain)
