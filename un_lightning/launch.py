@@ -27,7 +27,7 @@ def run(config: Config, plain: dict[str, Any]) -> None:
     if config.analysis.kind == STUDY:
         from un_lightning.neuron_table import run_neuron_table
 
-        run_neuron_table(config, plain, run_pass)
+        run_neuron_table(config, plain, functools.partial(run_pass, part=True))
     elif getattr(config.analysis, "finds_universal", False):
         from un_lightning.ablation_study import run_ablation
 
@@ -55,11 +55,16 @@ def run_report(config: Config, plain: dict[str, Any]) -> None:
         current.conclude(results, 0)
 
 
-def run_pass(config: Config, plain: dict[str, Any]) -> None:
+def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
     """Run an analysis from models and text to results.
 
     Everything that can be wrong is tried before the run folder is made: models, tokenizers, sites, the
     store and its size.
+
+    Args:
+        config: The checked config.
+        plain: The same as plain values.
+        part: Whether it is a part of a study, which goes on as a whole.
 
     Raises:
         UserError: Something in the config does not fit the models, the data or the machine.
@@ -68,11 +73,13 @@ def run_pass(config: Config, plain: dict[str, Any]) -> None:
     from un_lightning.callbacks import Interrupted, KeepPartial, Progress
     from un_lightning.lightning import make_trainer, seed
     from un_lightning.models.family import load_family
+    from un_lightning.watch import Watch
 
     if config.models is None:
         raise UserError("no models were chosen: add models=<family>")
     seed(config.seed)
-    family = load_family(config.models, config.data.tokenizer)
+    needed = config.analysis.needs(config.models.reference)
+    family = load_family(config.models, config.data.tokenizer, needed)
     analysis = make_analysis(config.analysis, family, config.seed)
     data = analysis.stream(config.data)
     if is_global_zero():
@@ -81,7 +88,8 @@ def run_pass(config: Config, plain: dict[str, Any]) -> None:
     with record.begin(config, plain, job_type=config.analysis.kind) as current:
         progress = Progress()
         keep = KeepPartial(current.folder, current.resumed, config.trainer.save_minutes)
-        trainer = make_trainer(config.trainer, current.logger, current.folder, callbacks=[keep, progress])
+        callbacks = [keep, progress, Watch(config.trainer.report_minutes)]
+        trainer = make_trainer(config.trainer, current.logger, current.folder, callbacks=callbacks)
         try:
             while not analysis.complete:
                 trainer.validate(analysis, datamodule=data, verbose=False)
@@ -90,7 +98,7 @@ def run_pass(config: Config, plain: dict[str, Any]) -> None:
                 raise
             if current.folder is None:  # rank 0 speaks, and Lightning takes other codes for a crash
                 raise SystemExit(0) from error
-            say(f"stopped; go on with: resume=auto (or resume={keep.run_dir})")
+            say("stopped; go on with: resume=auto" + ("" if part else f" (or resume={keep.run_dir})"))
             raise SystemExit(128 + keep.asked) from error
         if analysis.results is None or current.folder is None:
             return

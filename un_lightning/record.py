@@ -34,7 +34,7 @@ FREE_TO_RESUME: FreeKeys = {
     "root": None,
     "resume": None,
     "logger": None,
-    "trainer": ("threads", "save_minutes", "timeout_minutes"),
+    "trainer": ("threads", "save_minutes", "report_minutes", "timeout_minutes"),
     "data": ("workers", "store"),
 }
 """What a resumed run may change, because it does not change what is computed."""

@@ -137,3 +137,11 @@ def test_bundled_members_share_one_tokenizer_folder(
     family = load_family(family_config("local", members, tokenizer="bundled:un-tiny/tokenizer"))
     assert list(family.models) == ["a", "b"]
     assert family.tokenizer is not None
+
+
+def test_only_the_members_that_are_needed_are_loaded(architectures):
+    family = load_family(random_family(architectures, "a", "b", "c"), needed=["b"])
+    assert list(family.models) == ["b"]
+    assert family.reference == "a"
+    with pytest.raises(UserError, match=r"analysis.model is 'z', but family .* has a, b, c"):
+        load_family(random_family(architectures, "a", "b", "c"), needed=["z"])

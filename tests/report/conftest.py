@@ -81,7 +81,7 @@ def runs(tmp_path):
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop would stay in the way of other tests
 def browser():
     """Debian's Chromium, driven by Playwright."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")

@@ -187,6 +187,22 @@ def test_a_damaged_record_is_no_empty_one(workshop, sweep):
     assert "points.json cannot be read" in printed
 
 
+@pytest.mark.parametrize("left", ["partial/rank0.json", "weights/summary.json", "notes.txt"])
+def test_a_failed_point_goes_on_from_what_it_saved(workshop, sweep, left):
+    """A saved state and a finished part of a study are kept; all else of an earlier try is removed."""
+    workshop.fail_at(2)
+    sweep(parameters=X)
+    file = folder_of(workshop) / "0002" / left
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("{}")
+    workshop.fail_at()
+    assert sweep(parameters=X)[0] == 0
+    seen = json.loads((folder_of(workshop) / "0002" / "seen.json").read_text())
+    kept = left != "notes.txt"
+    assert file.exists() == kept
+    assert seen["environment"].get("UN_LIGHTNING_RESUME") == ("auto" if kept else None)
+
+
 def session(workshop, *options, **content):
     """A sweep in a process of its own, which can be killed."""
     code = "import sys; from un_lightning.sweeps.main import main; sys.exit(main(sys.argv[1:]))"

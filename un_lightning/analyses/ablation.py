@@ -60,7 +60,8 @@ class AblationAnalysis(Analysis):
         widths = self.units.widths
         missing = lambda layer: torch.zeros(widths[layer], dtype=torch.float64, device=self.device)
         found = [means[layer] if layer in means else missing(layer) for layer in range(len(widths))]
-        return {"means": torch.cat(found), **pack_sets(self.sets)}
+        groups = block_groups(self._data(), self.settings.groups)
+        return {"means": torch.cat(found), "groups": groups, **pack_sets(self.sets)}
 
     def begin(self, known: Mapping[str, Tensor]) -> None:
         """Lay out the edits and make room for their sums."""
@@ -77,7 +78,7 @@ class AblationAnalysis(Analysis):
         shape = len(COLUMNS), self.interventions.rows
         self.sums = GroupedSums(self.settings.groups, shape, self.device)
         self.statistics = {"metrics": self.sums}
-        self.groups = block_groups(self._data(), self.settings.groups).to(self.device)
+        self.groups = known["groups"]
 
     def add(self, batch: Batch) -> None:
         """Run every set on a few blocks at a time."""

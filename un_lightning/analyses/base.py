@@ -104,6 +104,10 @@ class Analysis(pl.LightningModule):
     def after_batch(self) -> None:
         """What is due when a batch is in the sums and counted; nothing, for most analyses."""
 
+    def glance(self) -> dict[str, float]:
+        """What was found so far, in a few numbers that cost nothing; nothing, for most analyses."""
+        return {}
+
     def state(self) -> dict[str, Tensor]:
         """The tensors of every statistic, as they are saved."""
         return dict(named_tensors({**self.finished, **self.statistics}))

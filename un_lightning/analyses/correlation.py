@@ -185,6 +185,10 @@ class CorrelationAnalysis(Analysis):
                 self.current == 0,
             )
 
+    def glance(self) -> dict[str, float]:
+        """Largest correlations of this rank's row units at the end of the last group of batches."""
+        return {} if self.intervals is None else self.intervals.glance()
+
     def merge(self, name: str, reduce: AllReduce) -> None:
         """Devices that read the same batches add up a model's sums once, and keep their own rows."""
         if name in self.of_blocks:

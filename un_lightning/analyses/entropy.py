@@ -101,6 +101,7 @@ class EntropyAnalysis(Analysis):
         means = pilot_means(self.model, Site.mlp_post, pilot, set(layers.tolist()))
         known |= {f"weights/{name}": value for name, value in measures.items()}
         known |= {
+            "groups": block_groups(self._data(), self.settings.groups),
             "flat": torch.from_numpy(flat),
             "reasons": torch.from_numpy(reasons),
             "means": torch.stack(
@@ -133,14 +134,13 @@ class EntropyAnalysis(Analysis):
         shape = len(COLUMNS), self.interventions.rows
         self.sums = GroupedSums(self.settings.groups, shape, self.device)
         self.statistics = {"metrics": self.sums}
-        self.groups = block_groups(self._data(), self.settings.groups).to(self.device)
 
     def add(self, batch: Batch) -> None:
         """Run every edit on a few blocks at a time."""
         step = self.interventions.blocks_at_once(batch.tokens.shape[1])
         for start in range(0, len(batch.tokens), step):
             rows = slice(start, start + step)
-            counted = predictions(batch, self.groups, rows)
+            counted = predictions(batch, self.facts["groups"], rows)
             where = edited_positions(batch.tokens[rows], self.settings.spare_bos)
             if len(counted.where):
                 self.sums.add(counted.group, self.interventions.measure(batch.tokens[rows], where, counted))

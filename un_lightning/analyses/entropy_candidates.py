@@ -54,7 +54,7 @@ def weight_measures(
     unit, _ = unit_rows(W_U.T)
     mean, second = unit.mean(0), unit.T @ unit / len(unit)
     gram = W_U @ W_U.T
-    smallest = torch.linalg.eigh(gram).eigenvectors[:, :null_directions]
+    smallest = torch.linalg.eigh(_without_trivial(gram)).eigenvectors[:, :null_directions]
     frequent = None
     if log_frequency is not None:
         u = log_frequency[tokens] - log_frequency[tokens].mean()
@@ -76,6 +76,14 @@ def weight_measures(
             length = ((direction @ centred) * direction).sum(1).clamp(min=1e-30).sqrt()
             found["frequency_cos"].append(direction @ frequent / length)
     return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _without_trivial(gram: Float64[Tensor, "d_model d_model"]) -> Float64[Tensor, "d_model d_model"]:
+    """Move the direction of all ones away from the null space, to which centring brings it in every model."""
+    size = len(gram)
+    if gram.sum().abs() / size > 1e-9 * gram.trace():
+        return gram
+    return gram + gram.trace() / size * torch.ones_like(gram)
 
 
 def choose(

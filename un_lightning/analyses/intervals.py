@@ -53,6 +53,8 @@ class Intervals:
             shares: How many shares there are.
         """
         self.sums, self.groups = sums, groups
+        self.latest: tuple[int, list[RowBlock]] | None = None
+        """The group that was read out last, and which blocks."""
         device = next(iter(sums.values())).tensors["sum"].device
         sizes = {name: one.count for name, one in units.items()}
         self.units = {name: UnitReadings(shares, groups, size, share, device) for name, size in sizes.items()}
@@ -103,6 +105,7 @@ class Intervals:
             return
         for name, reading in self.units.items() if alone else ():
             reading.read(group, counted, self.sums[name].tensors)
+        self.latest = group, list(products)
         for block, statistic in products.items():
             product, rows, columns = statistic.tensors["product"], self.rows[block], self.columns_of[block]
             if not rows.tensors["chosen"][rows.rank]:
@@ -111,6 +114,30 @@ class Intervals:
                 columns.choose(_candidates(product.T, counted, right, left, columns.width, tile))
             rows.read(group, product)
             columns.read(group, product.T)
+
+    def glance(self) -> dict[str, float]:
+        """Mean and largest value of the row units' best correlations with their candidates, so far."""
+        if self.latest is None:
+            return {}
+        group, blocks = self.latest
+        best = []
+        for block in blocks:
+            reading, units = self.rows[block], [self.units[name] for name in block.pair]
+            left, right = (
+                {key: tensor[one.rank, group] for key, tensor in one.tensors.items()} for one in units
+            )
+            count = left["count"]
+            partner = reading.tensors["candidates"][reading.rank]
+            one, other = left["sum"][block.rows, None], right["sum"][partner]
+            squares = left["squares"][block.rows, None] - one.square() / count
+            squares = squares * (right["squares"][partner] - other.square() / count)
+            product = reading.tensors["product"][reading.rank, group] - one * other / count
+            best.append((product * squares.clamp(min=0).rsqrt()).nan_to_num(-1, -1, -1).amax(1))
+        found = torch.cat(best)
+        found = found[found > -1]
+        if len(found) == 0:
+            return {}
+        return {"mean of the largest correlations": float(found.mean()), "largest": float(found.max())}
 
     def _moments(
         self, block: RowBlock, group: int, shifts: Mapping[str, Tensor]

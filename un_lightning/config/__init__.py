@@ -27,8 +27,8 @@ from un_lightning.config.correlation import (
 from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
 from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
 from un_lightning.config.entropy import EntropyConfig
-from un_lightning.config.labels import LabelsConfig
 from un_lightning.config.families import FamiliesConfig, FamilyCriteria
+from un_lightning.config.labels import LabelsConfig
 from un_lightning.config.models import MemberConfig, ModelsConfig, ModelSource, Site
 from un_lightning.config.neuron_table import NeuronTableConfig
 from un_lightning.config.prediction import PredictionConfig

@@ -48,6 +48,10 @@ class AblationConfig(AnalysisConfig):
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     """How universal neurons are found where `tables` is null and no other set is named."""
 
+    def needs(self, reference: str) -> list[str]:
+        """The one model that is read."""
+        return [self.model or reference]
+
     def __post_init__(self) -> None:
         at_least("analysis", self, draws=0, pilot=1, groups=2)
         require(0 < self.confidence < 1, f"analysis.confidence is {self.confidence}, not between 0 and 1")

@@ -62,6 +62,10 @@ class ActivationsConfig(AnalysisConfig):
     pilot: int = 32
     """Blocks that are read first for each neuron's mean and range."""
 
+    def needs(self, reference: str) -> list[str]:
+        """The one model that is read."""
+        return [self.model or reference]
+
     def __post_init__(self) -> None:
         at_least("analysis", self, bins=2, widen=0, top_tokens=0, min_count=1, top_examples=1, sample=1)
         at_least("analysis", self, examples_per_bin=0, before=0, after=0, profiles=0, memory_gb=0, pilot=1)

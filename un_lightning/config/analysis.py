@@ -11,3 +11,11 @@ class AnalysisConfig:
 
     kind: str = MISSING
     """Name in the registry of analyses."""
+
+    def needs(self, reference: str) -> list[str] | None:  # noqa: ARG002
+        """Members of the family that are read; None for all.
+
+        Args:
+            reference: The family's reference.
+        """
+        return None

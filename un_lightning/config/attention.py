@@ -44,6 +44,10 @@ class AttentionConfig(AnalysisConfig):
     pilot: int = 8
     """Blocks that are read first to choose the pairs."""
 
+    def needs(self, reference: str) -> list[str]:
+        """The one model that is read."""
+        return [self.model or reference]
+
     def __post_init__(self) -> None:
         at_least("analysis", self, top_pairs=1, screen_tokens=0, sample=10, random_directions=2)
         at_least("analysis", self, top_neurons=1, groups=2, pilot=1)

@@ -41,6 +41,8 @@ class TrainerConfig:
     """CPU threads of each process; null shares the cores out."""
     save_minutes: float = 5.0
     """A run that is killed loses at most this much work."""
+    report_minutes: float = 2.0
+    """How often a run says what it has found so far, and logs its speed and memory."""
     timeout_minutes: float = 30.0
     """A rank that waits longer than this for another ends with an error."""
 
@@ -49,7 +51,7 @@ class TrainerConfig:
             self.accelerator in ("auto", "cpu", "gpu", "mps"),
             f"trainer.accelerator is '{self.accelerator}', allowed are auto, cpu, gpu, mps",
         )
-        at_least("trainer", self, devices=1, nodes=1, save_minutes=0, timeout_minutes=0.1)
+        at_least("trainer", self, devices=1, nodes=1, save_minutes=0, report_minutes=0, timeout_minutes=0.1)
         require(
             self.threads is None or self.threads >= 1,
             f"trainer.threads is {self.threads}, but must be at least 1, or null to share the cores out",

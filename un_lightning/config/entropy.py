@@ -41,6 +41,10 @@ class EntropyConfig(AnalysisConfig):
     confidence: float = 0.95
     """Of the intervals."""
 
+    def needs(self, reference: str) -> list[str]:
+        """The one model that is read."""
+        return [self.model or reference]
+
     def __post_init__(self) -> None:
         at_least("analysis", self, layers=1, candidates=1, baseline=0, pilot=1, groups=2)
         if self.neurons is not None:

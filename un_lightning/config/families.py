@@ -93,6 +93,10 @@ class FamiliesConfig(AnalysisConfig):
     pilot: int = 32
     """Blocks that are read first for each neuron's mean and range."""
 
+    def needs(self, reference: str) -> list[str]:
+        """The models that are read."""
+        return self.models or [reference]
+
     def __post_init__(self) -> None:
         at_least(
             "analysis", self, min_count=1, leading=0, neurons_per_label=1, duplicates=2, bins=2, groups=2

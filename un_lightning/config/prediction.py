@@ -52,6 +52,10 @@ class PredictionConfig(AnalysisConfig):
     tile: int = 2048
     """Tokens whose cosines with some neurons exist at a time."""
 
+    def needs(self, reference: str) -> list[str] | None:
+        """All members, or the one model that is read."""
+        return None if self.family else [self.model or reference]
+
     def __post_init__(self) -> None:
         at_least("analysis", self, kurtosis=0, variance=0, random_directions=1, min_tokens=2, top_labels=1)
         at_least(

@@ -46,5 +46,9 @@ class WeightsConfig(AnalysisConfig):
     tile: int = 2048
     """Tokens or neurons whose cosines with a layer's neurons exist at a time."""
 
+    def needs(self, reference: str) -> list[str]:
+        """The one model that is read."""
+        return [self.model or reference]
+
     def __post_init__(self) -> None:
         at_least("analysis", self, top_tokens=1, top_neurons=1, bins=1, tile=1)

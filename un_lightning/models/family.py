@@ -1,5 +1,6 @@
 """A family: frozen models that read the same tokens."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -51,19 +52,28 @@ class Family:
         return list(combinations([self.reference, *others], 2))
 
 
-def load_family(models: ModelsConfig, data_tokenizer: str | None = None) -> Family:
-    """Load all members and make sure that the same token means the same to each.
+def load_family(
+    models: ModelsConfig, data_tokenizer: str | None = None, needed: Collection[str] | None = None
+) -> Family:
+    """Load members and make sure that the same token means the same to each.
 
     Args:
         models: The family.
         data_tokenizer: Tokenizer that the data names: hub id, folder, or `bundled:` folder.
+        needed: Names of the members to load; None loads all.
 
     Raises:
-        UserError: A member does not load, or tokenizers or vocabularies differ.
+        UserError: A member is missing or does not load, or tokenizers or vocabularies differ.
     """
     tokenizer = shared_tokenizer(models, data_tokenizer)
+    names = [member.name for member in models.members]
+    for name in needed or ():
+        if name not in names:
+            raise UserError(f"analysis.model is '{name}', but family {models.family} has {', '.join(names)}")
     loaded: dict[str, FrozenModel] = {}
     for member in models.members:
+        if needed is not None and member.name not in needed:
+            continue
         loaded[member.name] = load_member(models, member)
         _check_vocabulary(loaded, tokenizer)
     return Family(models.family, loaded, models.reference, tokenizer)

@@ -18,13 +18,16 @@ from un_lightning.wandb_record import table_key
 MATTERS: dict[str, tuple[str, ...]] = {
     "ablation": ("loss/universal", "kl/universal", "entropy/universal", "untouched/loss"),
     "activations": ("sparsity/mean", "kurt/median", "skew/median", "eta2_token/mean", "neurons/dead"),
-    "attention": (),
+    "attention": ("bos_attention/mean", "heads/count", "neurons/count"),
     "correlation": ("universal/count", "universal/percent", "excess/mean", "max_corr/mean", "baseline/mean"),
     "entropy": ("candidates/total_effect", "baseline/total_effect", "candidates/norm_mediated"),
-    "families": (),
+    "families": tuple(
+        f"families/{family}/percent"
+        for family in ("unexplained", "unigram", "alphabet", "position", "syntax", "topic")
+    ),
     "neuron_table": ("universal/count", "universal/percent", "neurons/count"),
-    "prediction": (),
-    "properties": (),
+    "prediction": ("prediction/count", "suppression/count", "partition/count", "prediction/percent"),
+    "properties": ("auc/kurt", "auc/skew", "auc/sparsity", "auc/w_in_norm", "auc/l2_penalty"),
     "weights": ("in_out_sim/mean", "l2_penalty/mean", "vocab_kurt/mean", "vocab_var/mean"),
 }
 """Scalars that a section begins with, by analysis. Those that no run has are left out; an analysis

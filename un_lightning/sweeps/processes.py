@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from un_lightning.files import atomic_write
+from un_lightning.runs import SUMMARY
 from un_lightning.sweeps.agent_values import PATH as VALUES_PATH
 from un_lightning.sweeps.command import command_words, nested
 from un_lightning.sweeps.search import Point
@@ -77,7 +78,7 @@ def _environment(sweep: Sweep, folder: SweepFolder, point: Point, slot: int, wor
         # `python` in a command means the one that runs the sweep.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
     }
-    if (run_dir / "partial").is_dir():
+    if can_go_on(run_dir):
         environment[RESUME] = "auto"
     if workers > 1:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -102,6 +103,11 @@ def stop_requests() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def can_go_on(run_dir: Path) -> bool:
+    """Whether a run left something to go on from: a saved state, or a finished part of a study."""
+    return any(any(run_dir.glob(trace)) for trace in ("partial", "*/partial", f"*/{SUMMARY}"))
 
 
 def last_line(log: Path) -> str:

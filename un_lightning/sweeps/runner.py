@@ -10,7 +10,7 @@ from un_lightning import runs
 from un_lightning.errors import UserError
 from un_lightning.files import atomic_write, make_folder
 from un_lightning.sweeps.command import shown
-from un_lightning.sweeps.processes import Process, last_line, stop_requests
+from un_lightning.sweeps.processes import Process, can_go_on, last_line, stop_requests
 from un_lightning.sweeps.search import Point, Search, make_search
 from un_lightning.sweeps.spec import Sweep
 from un_lightning.sweeps.state import Outcome, Status, SweepFolder
@@ -157,7 +157,7 @@ class Runner:
     def _make_way(self, point: Point) -> None:
         """Remove what an earlier try left, unless the run can go on from there."""
         run_dir = self.folder.run_dir(point)
-        if (run_dir / "partial").is_dir():
+        if can_go_on(run_dir):
             return
         shutil.rmtree(run_dir, ignore_errors=True)
         self.folder.log(point).unlink(missing_ok=True)
