@@ -10,24 +10,23 @@ from un_lightning.terminal import say
 from un_lightning.tracking import is_global_zero
 
 
-def run(config: Config, plain: dict[str, Any]) -> None:
+def run(config: Config, plain: dict[str, Any], part: bool = False) -> None:
     """Run an analysis: a study of several runs, a report on tables, or a pass over frozen models.
 
     Args:
         config: The checked config.
         plain: The same as plain values, to be recorded.
+        part: Whether it is a part of a study, which goes on as a whole.
 
     Raises:
         UserError: Something in the config does not fit the models, the data or the machine.
     """
-    from un_lightning.analyses import REPORTS, STUDY
+    from un_lightning.analyses import REPORTS, STUDIES, find_study
 
     if config.analysis is None:
         raise UserError(f"experiment {config.name} has no analysis: use experiments/train.py, or choose one")
-    if config.analysis.kind == STUDY:
-        from un_lightning.neuron_table import run_neuron_table
-
-        run_neuron_table(config, plain, functools.partial(run_pass, part=True))
+    if config.analysis.kind in STUDIES:
+        find_study(config.analysis.kind)(config, plain, functools.partial(run, part=True))
     elif getattr(config.analysis, "finds_universal", False):
         from un_lightning.ablation_study import run_ablation
 
@@ -35,7 +34,7 @@ def run(config: Config, plain: dict[str, Any]) -> None:
     elif config.analysis.kind in REPORTS:
         run_report(config, plain)
     else:
-        run_pass(config, plain)
+        run_pass(config, plain, part)
 
 
 def run_report(config: Config, plain: dict[str, Any]) -> None:

@@ -142,7 +142,8 @@ def test_another_program_is_run_with_a_warning(tmp_path, capsys):
         (["/usr/bin/env", "python", "experiments/run.py", "a=1"], "run"),
         (["python", "/somewhere/experiments/train.py", "a=1"], "train"),
         (["un-lightning", "run", "a=1"], "run"),
-        (["python", "-m", "un_lightning.cli", "prepare", "a=1"], "prepare"),
+        (["/somewhere/bin/un-lightning", "prepare", "a=1"], "prepare"),
+        (["un-lightning", "sweep", "a=1"], None),
         (["python", "run.py", "a=1"], None),
     ],
 )

@@ -35,10 +35,13 @@ REPORTS = {
 }
 """Module and class of each `analysis.kind` that reads finished tables instead; imported when it is used."""
 
-STUDY = "neuron_table"
-"""The `analysis.kind` that is several runs and a table of what they found (`un_lightning.neuron_table`)."""
+STUDIES = {
+    "neuron_table": "un_lightning.neuron_table:run_neuron_table",
+    "replicate": "un_lightning.replication.study:run_replicate",
+}
+"""Module and function of each `analysis.kind` that is several runs and what they found together."""
 
-KINDS = (*ANALYSES, *REPORTS, STUDY)
+KINDS = (*ANALYSES, *REPORTS, *STUDIES)
 """Every `analysis.kind`."""
 
 
@@ -59,6 +62,11 @@ def make_report(config: AnalysisConfig, seed: int) -> "Callable[[], Results]":
         UserError: A table is missing or lacks what the report reads.
     """
     return _find(REPORTS[config.kind])(config, seed)
+
+
+def find_study(kind: str) -> "Callable[..., None]":
+    """The function that carries out a study of several runs."""
+    return _find(STUDIES[kind])
 
 
 def _find(place: str) -> Any:

@@ -6,6 +6,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from un_lightning.analyses.activation_statistics import ActivationStatistics
+from un_lightning.analyses.example_values import ExampleValues
 from un_lightning.analyses.selection import Selection
 from un_lightning.analyses.token_text import decode, token_texts
 from un_lightning.config import ActivationsConfig
@@ -15,12 +16,17 @@ from un_lightning.stats.top_examples import NEVER
 
 
 def example_table(
-    config: ActivationsConfig, selection: Selection, sums: ActivationStatistics, data: TokenBlocks
+    config: ActivationsConfig,
+    selection: Selection,
+    sums: ActivationStatistics,
+    data: TokenBlocks,
+    values: ExampleValues | None = None,
 ) -> pd.DataFrame:
     """The largest activations of each neuron (`kind` is `top`) and a sample across its range (`sample`).
 
     One row an example: `value` is the post-activation, and `quantile` says where it lies among the values of
-    the token sample (NaN for `top`).
+    the token sample (NaN for `top`). `values` are the activations at all tokens of the context, where they
+    were read.
     """
     value, place = (tensor.cpu().numpy() for tensor in (sums.top.value, sums.top.place))
     unit, rank = np.nonzero(place != NEVER)
@@ -45,7 +51,23 @@ def example_table(
     table.insert(2, "neuron", selection.neuron[unit])
     places, index = np.unique(table.pop("place").to_numpy(), return_inverse=True)
     around = contexts(data, places, config.before, config.after)
-    return pd.concat([table, around.iloc[index].reset_index(drop=True)], axis=1)
+    table = pd.concat([table, around.iloc[index].reset_index(drop=True)], axis=1)
+    if values is not None:
+        example = table["rank"].to_numpy() - 1 + (table["kind"] == "sample").to_numpy() * config.top_examples
+        windows = values.tensors["values"].cpu().numpy()[unit, example]
+        starts = config.before - table["at"].to_numpy()
+        lengths = table["context"].map(len).to_numpy()
+        table["values"] = [
+            window[start : start + length] for window, start, length in zip(windows, starts, lengths, strict=True)
+        ]
+    return table
+
+
+def text_table(examples: pd.DataFrame, data: TokenBlocks) -> pd.DataFrame:
+    """Text of every token that stands in an example's context: `token_id`, `text`."""
+    contexts = examples["context"].tolist()
+    ids = np.unique(np.concatenate(contexts)) if contexts else np.empty(0, dtype=np.int32)
+    return pd.DataFrame({"token_id": ids, "text": token_texts(data.tokenizer, ids)})
 
 
 def contexts(data: TokenBlocks, places: Int[ndarray, " places"], before: int, after: int) -> pd.DataFrame:

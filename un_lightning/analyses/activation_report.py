@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from torch import Tensor
 
-from un_lightning.analyses.activation_examples import example_table
+from un_lightning.analyses.activation_examples import example_table, text_table
 from un_lightning.analyses.activation_statistics import ActivationStatistics
 from un_lightning.analyses.activation_tables import (
     histogram_table,
@@ -14,6 +14,7 @@ from un_lightning.analyses.activation_tables import (
     subset_table,
     token_table,
 )
+from un_lightning.analyses.example_values import ExampleValues
 from un_lightning.analyses.selection import Selection
 from un_lightning.config import ActivationsConfig
 from un_lightning.data.datamodule import TokenBlocks
@@ -28,6 +29,7 @@ def activation_results(
     known: Mapping[str, Tensor],
     data: TokenBlocks,
     subsets: list[str],
+    values: ExampleValues | None = None,
 ) -> Results:
     """Everything that is known about the neurons once the pass is over.
 
@@ -38,15 +40,17 @@ def activation_results(
         known: Shifts, and ids of the tokens that were met.
         data: The text.
         subsets: Its subsets.
+        values: Activations around examples, where they were read.
     """
     neurons = neuron_table(config, selection, sums, known)
     results = Results(scalars=_scalars(neurons, sums) | {"model": selection.model})
     results.tables = {
         "neurons": neurons,
-        "examples": example_table(config, selection, sums, data),
+        "examples": example_table(config, selection, sums, data, values),
         "positions": position_table(config, neurons, sums),
         "histograms": histogram_table(selection, sums),
     }
+    results.tables["texts"] = text_table(results.tables["examples"], data)
     if config.subsets:
         results.tables["subsets"] = subset_table(config, selection, sums, known, subsets)
     if sums.tokens is not None:

@@ -16,6 +16,7 @@ from un_lightning.analyses.activation_batch import Piece, pieces
 from un_lightning.analyses.activation_report import activation_results
 from un_lightning.analyses.activation_statistics import layer_groups, make_statistics, passes_needed
 from un_lightning.analyses.base import Analysis
+from un_lightning.analyses.example_values import ExampleValues
 from un_lightning.analyses.selection import select
 from un_lightning.config import ActivationsConfig, Site
 from un_lightning.data.census import draw_places, seen_tokens
@@ -96,9 +97,10 @@ class ActivationsAnalysis(Analysis):
         }
 
     def plan(self, known: Mapping[str, Tensor]) -> int:
-        """Once, unless the sums by token of all layers do not fit."""
+        """Once, unless the sums by token of all layers do not fit; and once for the contexts of examples."""
         context = self._data().store.context
-        return passes_needed(self.settings, known, self.selection, self._groups(), context)
+        passes = passes_needed(self.settings, known, self.selection, self._groups(), context)
+        return passes + self.settings.example_values
 
     def begin(self, known: Mapping[str, Tensor]) -> None:
         """Allocate the statistics of all layers, but for the sums by token."""
@@ -112,9 +114,14 @@ class ActivationsAnalysis(Analysis):
 
     def begin_pass(self) -> None:
         """Sums by token for a group of layers; everything else is added up in the first pass."""
-        self.by_token = None
-        self.group = layer_groups(self.selection, self.passes)[self.current]
-        lasting = self.sums.named()
+        self.by_token = self.example_values = None
+        lasting, passes = self.sums.named(), self.passes - self.settings.example_values
+        if self.current == passes:  # everything is added up, and the examples are known
+            dtype = self.shifts["low"].dtype
+            self.example_values = ExampleValues(self.settings, self.selection.count, self.device, dtype)
+            self.statistics, self.finished = {"example_values": self.example_values}, lasting
+            return
+        self.group = layer_groups(self.selection, passes)[self.current]
         self.statistics = {} if self.current else {**lasting}
         self.finished = lasting if self.current else {}
         if self.sums.tokens is not None:
@@ -138,6 +145,9 @@ class ActivationsAnalysis(Analysis):
 
     def add(self, batch: Batch) -> None:
         """Run the model once; its hooks add the layers."""
+        if self.example_values is not None:
+            self._look_around(batch, self.example_values)
+            return
         self.open = self._prepare(batch)
         sinks = {Site.mlp_post: self._only_chosen(self._add_post)}
         if self.current == 0:
@@ -147,8 +157,26 @@ class ActivationsAnalysis(Analysis):
     def report(self) -> Results:
         """Tables, figures and scalars."""
         return activation_results(
-            self.settings, self.selection, self.sums, self.shifts, self._data(), self.subsets
+            self.settings,
+            self.selection,
+            self.sums,
+            self.shifts,
+            self._data(),
+            self.subsets,
+            self.example_values,
         )
+
+    def _look_around(self, batch: Batch, found: ExampleValues) -> None:
+        """Fill in the contexts of the examples that lie in a batch."""
+        context = batch.tokens.shape[1]
+        if found.block is None:  # not before the statistics of a run that goes on are loaded
+            found.find(self.sums, context)
+        hits = found.among(batch.blocks)
+
+        def sink(layer: int, activation: Tensor) -> None:
+            found.add(self.selection.columns[layer], self._take(layer, activation), context, hits)
+
+        self.model.run(batch.tokens, {Site.mlp_post: self._only_chosen(sink)})
 
     def _prepare(self, batch: Batch) -> _Open:
         """What all layers need to know about a batch; also counts its tokens."""

@@ -10,6 +10,7 @@ from un_lightning.analyses.family_findings import FamilyFindings
 from un_lightning.analyses.family_follow import FamilyFollow
 from un_lightning.analyses.family_model import FamilyModel
 from un_lightning.analyses.family_shown import (
+    best_histograms,
     distribution_table,
     example_table,
     main_role,
@@ -51,7 +52,8 @@ def family_results(
     for name, model in models.items():
         tables = _tables(config, labels, model, findings[name], follows.get(name), universal.get(name), data)
         _draw(config, results, tables, f"-{name}" if len(models) > 1 else "")
-        tables.pop("distributions", None)
+        if "distributions" in tables:
+            tables["histograms"] = best_histograms(tables["neurons"], tables.pop("distributions"))
         for key, table in tables.items():
             parts.setdefault(key, []).append(table)
     results.tables = {key: pd.concat(tables, ignore_index=True) for key, tables in parts.items()}

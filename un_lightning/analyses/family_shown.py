@@ -73,6 +73,20 @@ def distribution_table(labels: LabelSet, follow: FamilyFollow, findings: FamilyF
     return table
 
 
+def best_histograms(neurons: pd.DataFrame, distributions: pd.DataFrame) -> pd.DataFrame:
+    """Histograms with each neuron's best label and without it.
+
+    Args:
+        neurons: The neuron table, whose index is the neuron's column.
+        distributions: What `distribution_table` gives.
+
+    Returns:
+        One row a neuron whose best label was followed: `model, layer, neuron, label, low, high, having, lacking`.
+    """
+    best = neurons[["model", "layer", "neuron", "label"]].rename_axis("column").reset_index()
+    return best.merge(distributions, on=["column", "label"]).drop(columns="column")
+
+
 def role_table(
     model: FamilyModel, labels: LabelSet, follow: FamilyFollow, findings: FamilyFindings
 ) -> pd.DataFrame:

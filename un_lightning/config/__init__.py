@@ -33,6 +33,7 @@ from un_lightning.config.models import MemberConfig, ModelsConfig, ModelSource, 
 from un_lightning.config.neuron_table import NeuronTableConfig
 from un_lightning.config.prediction import PredictionConfig
 from un_lightning.config.properties import PropertiesConfig, PublishedConfig
+from un_lightning.config.replication import ReplicateConfig
 from un_lightning.config.training import LanguageModelConfig, TokenizerConfig, TrainingConfig
 from un_lightning.config.weights import Vocabulary, Weights, WeightsConfig
 
@@ -68,6 +69,7 @@ __all__ = [
     "PredictionConfig",
     "PropertiesConfig",
     "PublishedConfig",
+    "ReplicateConfig",
     "Split",
     "Strategy",
     "TokenizerConfig",
@@ -121,6 +123,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "prediction": PredictionConfig,
         "properties": PropertiesConfig,
         "published": PublishedConfig,
+        "replicate": ReplicateConfig,
         "weights": WeightsConfig,
     },
     "training": {"language_model": LanguageModelConfig, "tokenizer": TokenizerConfig},

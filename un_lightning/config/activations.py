@@ -52,6 +52,8 @@ class ActivationsConfig(AnalysisConfig):
     """Tokens of context before an example's token."""
     after: int = 4
     """Tokens of context behind it."""
+    example_values: bool = False
+    """Read the text once more for the neuron's activation at every token of its examples' contexts."""
     profiles: int = 1000
     """Neurons, the most positional first, whose mean by position is written out."""
     paper: bool = False

@@ -26,6 +26,7 @@ class Site(StrEnum):
     mlp_out = "mlp_out"
     attn_z = "attn_z"
     resid_post = "resid_post"
+    latents = "latents"
     units = "units"
 
 
@@ -41,6 +42,8 @@ class MemberConfig:
     """Branch, tag or commit on the hub."""
     seed: int | None = None
     """Seed of the weights where `models.source` is random."""
+    encoders: list[str] = field(default_factory=list)
+    """Folders of sparse autoencoders in SAELens' format: their latents are the units of the site `latents`."""
 
 
 @dataclass

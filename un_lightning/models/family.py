@@ -96,6 +96,8 @@ def shared_tokenizer(models: ModelsConfig, data_tokenizer: str | None) -> PreTra
     """
     remote = models.allow_remote_code
     named = {"models.tokenizer": models.tokenizer, "data.tokenizer": data_tokenizer}
+    if models.source is ModelSource.random and data_tokenizer:
+        del named["models.tokenizer"]  # random weights were trained with none: any whose ids fit will do
     found = {
         f"{key}='{path}'": load_tokenizer(path, allow_remote_code=remote)
         for key, path in named.items()

@@ -1,7 +1,8 @@
 """One frozen model, run for what passes at its sites."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from un_lightning.config import Site
 from un_lightning.errors import UserError
 from un_lightning.models.sites import Point, Side, find_points
+from un_lightning.models.sparse_encoder import SparseEncoder
 from un_lightning.models.units import Units
 from un_lightning.models.weights import ModelWeights, read_weights
 
@@ -27,19 +29,27 @@ class FrozenModel(nn.Module):
     resolve to.
     """
 
-    def __init__(self, name: str, module: nn.Module, glob: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        glob: str | None = None,
+        encoders: Iterable[SparseEncoder] = (),
+    ) -> None:
         """Freeze a module.
 
         Args:
             name: What tables, figures and messages call the model.
             module: A causal language model of transformers, or any module of tokens [batch, position].
             glob: Pattern over the module's names whose outputs are the units of `Site.units`.
+            encoders: Sparse autoencoders whose latents are the units of `Site.latents`.
         """
         from transformers import PreTrainedModel
 
         super().__init__()
         self.name = name
         self.module = module.requires_grad_(False)
+        self.encoders = nn.ModuleList(encoders)
         self.eval()
         self._glob = glob
         self._is_hugging_face = isinstance(module, PreTrainedModel)
@@ -78,8 +88,28 @@ class FrozenModel(nn.Module):
             UserError: The model has no such site.
         """
         if site not in self._points:
-            self._points[site] = find_points(self.name, self.module, site, self._glob)
+            found = self._latents() if site is Site.latents else None
+            self._points[site] = found or find_points(self.name, self.module, site, self._glob)
         return self._points[site]
+
+    def _latents(self) -> list[Point]:
+        """Where the inputs of each encoder pass."""
+        if not self.encoders:
+            raise UserError(
+                f"analysis.site=latents needs sparse autoencoders, but model '{self.name}' has none: name "
+                "their folders in models.members by encoders=[…]"
+            )
+        found = []
+        for encoder in self.encoders:
+            assert isinstance(encoder, SparseEncoder)
+            there = self.points(encoder.site)
+            if encoder.layer >= len(there):
+                raise UserError(
+                    f"model '{self.name}' has {len(there)} layers, but an encoder was trained on layer "
+                    f"{encoder.layer}"
+                )
+            found.append(replace(there[encoder.layer], encoder=encoder))
+        return found
 
     def units(self, site: Site) -> Units:
         """Units of the model at a site.
@@ -219,7 +249,7 @@ class FrozenModel(nn.Module):
                 f"the {point.side} of module '{point.path}' of model '{self.name}' is {what} for tokens "
                 f"{list(shape)}, but units need [batch, position, unit]"
             )
-        return value
+        return value if point.encoder is None else point.encoder(value)
 
     def _device(self) -> torch.device:
         return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))

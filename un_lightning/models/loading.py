@@ -10,6 +10,7 @@ from un_lightning.errors import UserError
 from un_lightning.models.architecture import build_random
 from un_lightning.models.frozen import FrozenModel
 from un_lightning.models.pretrained import load_pretrained
+from un_lightning.models.sparse_encoder import load_encoder
 
 
 def load_member(models: ModelsConfig, member: MemberConfig) -> FrozenModel:
@@ -32,7 +33,8 @@ def load_member(models: ModelsConfig, member: MemberConfig) -> FrozenModel:
     else:
         module = load_pretrained(models, member)
     _refuse_non_finite(member.name, module)
-    return FrozenModel(member.name, module.float(), models.units)
+    encoders = [load_encoder(folder) for folder in member.encoders]
+    return FrozenModel(member.name, module.float(), models.units, encoders)
 
 
 def _call_loader(path: str, member: MemberConfig) -> nn.Module:

@@ -20,6 +20,8 @@ from un_lightning.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from un_lightning.models.sparse_encoder import SparseEncoder
+
 
 class Side(StrEnum):
     """Whether a site is what goes into a module or what comes out of it."""
@@ -36,10 +38,14 @@ class Point:
     """Name of the module inside the model."""
     module: nn.Module
     side: Side
+    encoder: "SparseEncoder | None" = None
+    """What turns the activation into units, where they are latents."""
 
     @property
     def width(self) -> int | None:
-        """Units here, as far as the module's weight tells; None where only a forward can."""
+        """Units here, as far as weights tell; None where only a forward can."""
+        if self.encoder is not None:
+            return self.encoder.latents
         if isinstance(self.module, nn.Linear):
             widths = self.module.in_features, self.module.out_features
         elif type(self.module).__name__ == "Conv1D" and hasattr(self.module, "nf"):

@@ -21,7 +21,12 @@ def main(argv: list[str]) -> int:
         metavar="RUN",
         help="run folders, folders of runs, patterns, experiments (their newest run) or sweeps",
     )
-    parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (report.html)")
+    parser.add_argument(
+        "--neurons", action="store_true", help="write a site with a page for every neuron instead"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="the page (report.html), or the folder of the neuron pages (neurons)"
+    )
     parser.add_argument("--title", help="heading of the page")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the folder of all runs")
     parser.add_argument("--no-tables", action="store_true", help="leave out the neuron tables")
@@ -45,12 +50,21 @@ def _report(arguments: argparse.Namespace) -> None:
 
         report_workspace(runs, arguments.title, arguments.save)
         return
+    many = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
+    if arguments.neurons:
+        from un_lightning.report.neuron_site import PAGE, write_site
+        from un_lightning.report.neuron_sources import Sources
+
+        sources, out = Sources(runs), arguments.out or Path("neurons")
+        title = arguments.title or " ".join(("Neurons of", sources.family or ", ".join(sources.models)))
+        index = write_site(sources, out, title)
+        say(f"{many}, {len(index.table):,} neurons: open {out / PAGE}")
+        return
     from un_lightning.report.compare import compare_page
 
-    many = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
     title = arguments.title or f"{many} compared"
     page = compare_page(runs, title, not arguments.no_tables)
-    make_folder(arguments.out.parent)
-    atomic_write(arguments.out, page)
-    size = arguments.out.stat().st_size / 1e6
-    say(f"{many}, {size:.1f} MB: open {arguments.out}")
+    out = arguments.out or Path("report.html")
+    make_folder(out.parent)
+    atomic_write(out, page)
+    say(f"{many}, {out.stat().st_size / 1e6:.1f} MB: open {out}")

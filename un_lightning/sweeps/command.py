@@ -110,8 +110,7 @@ def program_of(words: Sequence[str]) -> Program | None:
         path, rest = PurePath(word), list(words[place + 1 :])
         if path.parent.name == "experiments" and path.name in _SCRIPTS:
             return Program(_SCRIPTS[path.name], rest)
-        console = path.name == "un-lightning" or (word == "un_lightning.cli" and words[place - 1] == "-m")
-        if console and rest and rest[0] in _SCRIPTS.values():
+        if path.name == "un-lightning" and rest and rest[0] in _SCRIPTS.values():
             return Program(rest[0], rest[1:])
     return None
 
