@@ -8,9 +8,7 @@ both see the same machine. The last line is one JSON object; `ratio` is the medi
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -18,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
+from keep import conclude
 
 from un_lightning.analyses.activations import ActivationsAnalysis
 from un_lightning.config import (
@@ -95,23 +93,18 @@ def main() -> None:
     print(f"{'ratio (median of batches)':32} {ratio:8.2f}   at most {BUDGET:g}")
     first = analysis.seconds[0]
     rest = total - sum(map(sum, analysis.seconds))
-    print(
-        json.dumps(
-            {
-                "benchmark": "activations",
-                "ratio": round(ratio, 3),
-                "budget": BUDGET,
-                "ratio_first_batch": round(first[0] / first[1], 3),
-                "add_ms": round(milliseconds[0], 1),
-                "forward_ms": round(milliseconds[1], 1),
-                "pilot_and_report_s": round(rest, 2),
-                "neurons": analysis.selection.count,
-                "batches": batches,
-                "threads": torch.get_num_threads(),
-                "device": platform.processor() or platform.machine(),
-                "torch": torch.__version__,
-            }
-        )
+    conclude(
+        "activations",
+        {
+            "ratio": round(ratio, 3),
+            "budget": BUDGET,
+            "ratio_first_batch": round(first[0] / first[1], 3),
+            "add_ms": round(milliseconds[0], 1),
+            "forward_ms": round(milliseconds[1], 1),
+            "pilot_and_report_s": round(rest, 2),
+            "neurons": analysis.selection.count,
+            "batches": batches,
+        },
     )
 
 

@@ -16,18 +16,16 @@ The last line is one JSON object.
 import argparse
 import itertools
 import json
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from keep import conclude
 
 from un_lightning.analyses.correlation import CorrelationAnalysis
 from un_lightning.config import Baseline, CorrelationConfig, MemberConfig, ModelsConfig, ModelSource, Site
@@ -220,22 +218,7 @@ def main() -> None:
     for members in (2, 5) if options.shape == "tiny" else (2,):
         results.append(measure(options.shape, members, 4096 // context, context, rounds, device))
         print(json.dumps(results[-1], indent=1))
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    report = {
-        "benchmark": "correlation",
-        "date": str(date.today()),
-        "commit": commit.stdout.strip(),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "results": results,
-    }
-    if options.save:
-        options.save.mkdir(parents=True, exist_ok=True)
-        (options.save / f"correlation-{date.today()}.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report))
+    conclude("correlation", {"results": results}, options.save)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ analysis and, right after, through the trunk alone. One thread. The last line is
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -24,6 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
+from keep import conclude
 
 from un_lightning.analyses.families import FamiliesAnalysis
 from un_lightning.config import (
@@ -168,28 +167,23 @@ def main() -> None:
             f"{f'{name} reading / bare forward':32} {ratios[name]:10.2f}   "
             f"({milliseconds[0]:.0f} ms / {milliseconds[1]:.0f} ms a batch of 4,096 tokens)"
         )
-    print(
-        json.dumps(
-            {
-                "benchmark": "families",
-                "ratio": round(labels["ratio"], 1),
-                "budget": 100,
-                "sums_s": round(labels["sums_s"], 3),
-                "group_by_s_scaled": round(labels["group_by_s"], 1),
-                "group_by_s_timed": round(labels["timed_s"], 2),
-                "group_by_timed_on": [GROUPED_LABELS, GROUPED_NEURONS],
-                "labels": LABELS,
-                "neurons": NEURONS,
-                "tokens": tokens,
-                "forward_ratio_first": round(ratios["first"], 3),
-                "forward_ratio_second": round(ratios["second"], 3),
-                "model_labels": analysis.labels.count,
-                "model_neurons": analysis.models["a"].selection.count,
-                "threads": torch.get_num_threads(),
-                "device": platform.processor() or platform.machine(),
-                "torch": torch.__version__,
-            }
-        )
+    conclude(
+        "families",
+        {
+            "ratio": round(labels["ratio"], 1),
+            "budget": 100,
+            "sums_s": round(labels["sums_s"], 3),
+            "group_by_s_scaled": round(labels["group_by_s"], 1),
+            "group_by_s_timed": round(labels["timed_s"], 2),
+            "group_by_timed_on": [GROUPED_LABELS, GROUPED_NEURONS],
+            "labels": LABELS,
+            "neurons": NEURONS,
+            "tokens": tokens,
+            "forward_ratio_first": round(ratios["first"], 3),
+            "forward_ratio_second": round(ratios["second"], 3),
+            "model_labels": analysis.labels.count,
+            "model_neurons": analysis.models["a"].selection.count,
+        },
     )
 
 

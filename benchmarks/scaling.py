@@ -12,18 +12,17 @@ The last line is one JSON object.
 
 import argparse
 import json
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 from correlation import SHAPES, Ours, make_batch, random_family
+from keep import conclude
 
 from un_lightning.analyses.correlation_memory import batch_bytes, entry_bytes, lasting_bytes, tile_bytes
 from un_lightning.config import CorrelationConfig
@@ -133,17 +132,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    report: dict[str, Any] = {
-        "benchmark": "scaling",
-        "date": str(date.today()),
-        "commit": commit.stdout.strip(),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
+    report: dict[str, Any] = {}
     if "memory" not in options.skip:  # first, because a process remembers its largest size
         report["memory"] = memory(1 if options.quick else 4, device)
     if "parts" not in options.skip:
@@ -155,11 +144,8 @@ def main() -> None:
         ]
     if "ranks" not in options.skip:
         report["ranks"] = ranks(20_000 if options.quick else 100_000)
-    if options.save:
-        options.save.mkdir(parents=True, exist_ok=True)
-        (options.save / f"scaling-{date.today()}.json").write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
-    print(json.dumps(report))
+    conclude("scaling", report, options.save)
 
 
 if __name__ == "__main__":

@@ -17,18 +17,16 @@ The last line is one JSON object.
 
 import argparse
 import json
-import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from keep import conclude
 from torch import Tensor
 
 from un_lightning.analyses import make_analysis
@@ -293,17 +291,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape, tokens = ((2, 256), 65_536) if options.quick else ((12, 3072), 1_048_576)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    report: dict[str, Any] = {
-        "benchmark": "screen",
-        "date": str(date.today()),
-        "commit": commit.stdout.strip(),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
+    report: dict[str, Any] = {}
     parts: dict[str, Callable[[], dict]] = {
         "statistics": lambda: statistics_only(
             options.layers or shape[0], options.width or shape[1], options.tokens or tokens, options, device
@@ -314,10 +302,7 @@ def main() -> None:
         if name not in options.skip:
             report[name] = part()
             print(f"{name}: {json.dumps(report[name], indent=1)}")
-    if options.save:
-        options.save.mkdir(parents=True, exist_ok=True)
-        (options.save / f"screen-{date.today()}.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report))
+    conclude("screen", report, options.save)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def test_densities_have_area_one_and_the_mean_of_the_data():
         mean, width = drawn[to_rgba(colour)]
         # A value lies at most half a bin from the middle of its bin, and so does the mean.
         assert mean == pytest.approx(table[column].mean(), abs=width / 2)
-    assert [text.get_text() for text in left.get_legend().get_texts()] == ["rotation baseline", "neurons"]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["baseline", "neurons"]
 
 
 def test_the_threshold_and_the_share_above_it():

@@ -43,7 +43,7 @@ class MemberConfig:
     seed: int | None = None
     """Seed of the weights where `models.source` is random."""
     encoders: list[str] = field(default_factory=list)
-    """Folders of sparse autoencoders in SAELens' format: their latents are the units of the site `latents`."""
+    """Folders of sparse autoencoders in SAELens' format; their latents are the units at `latents`."""
 
 
 @dataclass

@@ -17,7 +17,7 @@ STUDIES = ("neuron_table", "properties", "families", "prediction", "entropy", "a
 """The studies that a replication can have, in the order in which they run; the first is always one."""
 READS_TABLE = ("properties", "families", "ablation")
 """Studies that take from the neuron table which neurons are universal."""
-OVERRIDES = ("context", "tokens", "batch_size", "exclude")
+OVERRIDES = ("context", "tokens", "batch_size")
 """What a study may set differently from the data of the run."""
 
 

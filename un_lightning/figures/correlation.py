@@ -30,7 +30,7 @@ _NORMAL_975 = 1.959964
 
 @style()
 def max_correlation_by_layer(neurons: pd.DataFrame) -> Figure:
-    """Compare, layer by layer, the best correlation of every neuron with its rotation baseline.
+    """Compare, layer by layer, the best correlation of every neuron with its baseline.
 
     Args:
         neurons: One row a neuron of one model, with `model, layer, mean_corr, mean_baseline`: means over the
@@ -55,7 +55,7 @@ def max_correlation_by_layer(neurons: pd.DataFrame) -> Figure:
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.set_ylabel("max correlation\n(mean over the other models)")
     set_layers(axes, layers, model)
-    handles = [legend_patch("rotation baseline", BASELINE), legend_patch("neurons", MATCH)]
+    handles = [legend_patch("baseline", BASELINE), legend_patch("neurons", MATCH)]
     figure.legend(handles=handles, loc="outside upper left", ncols=2, title=CAPTION, alignment="left")
     return figure
 
@@ -79,7 +79,7 @@ def excess_distribution(neurons: pd.DataFrame, threshold: float) -> Figure:
     model, _ = _model_and_layers(neurons)
     correlation, baseline = _column(neurons, "mean_corr"), _column(neurons, "mean_baseline")
     figure, (left, right) = panels(8.4, 3.3, columns=2)
-    _densities(left, {"rotation baseline": baseline, "neurons": correlation})
+    _densities(left, {"baseline": baseline, "neurons": correlation})
     left.set_xlabel("max correlation (mean over the other models)")
     left.set_ylabel(f"density, neurons of {model}")
     if left.get_legend_handles_labels()[0]:
@@ -220,7 +220,7 @@ def _column(table: pd.DataFrame, name: str) -> np.ndarray:
 
 def _densities(axes: Axes, columns: dict[str, np.ndarray]) -> None:
     """Draw histograms of equal bins and area 1, in the colour of their name."""
-    colours = {"rotation baseline": BASELINE, "neurons": MATCH, "excess": EXCESS}
+    colours = {"baseline": BASELINE, "neurons": MATCH, "excess": EXCESS}
     present = {name: column[np.isfinite(column)] for name, column in columns.items()}
     together = np.concatenate(list(present.values()))
     if len(together) == 0:

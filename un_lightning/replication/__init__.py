@@ -1,0 +1,1 @@
+"""All studies of a family, and its numbers beside those of the paper (docs/replication.md)."""
