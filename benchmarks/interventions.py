@@ -2,13 +2,13 @@
 
     python benchmarks/interventions.py [--quick]
 
-Two models with random weights read random tokens on one thread: the tiny family's shape and GPT-2 small's. The
-hooked passes are plain ones of the whole model, one for each neuron and value, with the same metrics from
-log_softmax and a rank by counting; as many as can be waited for are run, and 160 times their mean is what they would take.
-Neurons of the last layer are compared with that. Neurons of earlier layers are compared with what cannot be
-saved: the blocks above the edit, the final norm, the unembedding and the metrics, 160 times. Rank by counting is
-compared with rank by sorting. All sides of a ratio are timed in turn, several times; a ratio is the quotient of
-medians. The last line is one JSON object.
+Two models with random weights read random tokens on one thread: the tiny family's shape and GPT-2 small's.
+The hooked passes are plain ones of the whole model, one for each neuron and value, with the same metrics
+from log_softmax and a rank by counting; as many as can be waited for are run, and 160 times their mean is
+what they would take. Neurons of the last layer are compared with that. Neurons of earlier layers are
+compared with what cannot be saved: the blocks above the edit, the final norm, the unembedding and the
+metrics, 160 times. Rank by counting is compared with rank by sorting. All sides of a ratio are timed in
+turn, several times; a ratio is the quotient of medians. The last line is one JSON object.
 """
 
 import argparse
@@ -115,9 +115,7 @@ def compare(name: str, blocks: int, context: int, hooked: int, repetitions: int)
     print(f"  160 hooked forward passes {scale * took['hooked']:8.2f} s")
     print(f"  last layer                {took['last']:8.2f} s   {ratios['last_layer']:6.1f} times faster")
     print(f"  160 times all above       {scale * took['above']:8.2f} s")
-    print(
-        f"  layer {middle:<2}                  {took['earlier']:8.2f} s   {ratios['earlier_layer']:6.2f} times that"
-    )
+    print(f"  layer {middle:<2} {took['earlier']:25.2f} s   {ratios['earlier_layer']:6.2f} times that")
     print(f"  rank by sorting, counting {ratios['rank']:6.1f} times faster by counting")
     return {f"{name}/{key}": round(value, 2) for key, value in ratios.items()} | {
         f"{name}/seconds": {side: round(value, 4) for side, value in took.items()},

@@ -122,7 +122,8 @@ def test_universal_neurons_and_families_come_from_a_table(make, validate, table)
     members = results.tables["sets"]
     own = lambda name: members[(members["set"] == name) & (members["draw"] == 0)]
     assert results.scalars["sets"] == ["class=prediction", "class=suppression", "universal", "mine"]
-    assert len(own("universal")) == 24 and (own("universal")["neuron"] % 8 == 0).all()
+    assert len(own("universal")) == 24
+    assert (own("universal")["neuron"] % 8 == 0).all()
     assert {*own("class=suppression")["neuron"]} == {5}
     assert list(own("mine")["neuron"]) == [0, 1]
     for name in results.scalars["sets"]:

@@ -43,7 +43,7 @@ def all_predictions(tokens):
 
 
 def tolerance(model):
-    """float64 agrees to rounding; in float32 logits of a few tens carry 1e-6 of themselves, and so do sums."""
+    """float64 agrees to rounding; in float32 logits of a few tens carry 1e-6 of themselves."""
     return {"rtol": 1e-10, "atol": 1e-10} if model.dtype == torch.float64 else {"rtol": 1e-5, "atol": 3e-5}
 
 
@@ -72,7 +72,8 @@ def test_every_way_gives_what_hooked_forwards_give(model, tokens, layer):
     interventions = Interventions(frozen, read_head(frozen), items, frequency)
     interventions.tile = 700  # a few tokens at a time
     found = interventions.measure(tokens, where, all_predictions(tokens))
-    assert bool(interventions.replay.linear) and interventions.replay._in_sequence
+    assert interventions.replay.linear
+    assert interventions.replay._in_sequence
     plain, scale = hooked_logits(model, tokens, {})
     log_frequency, u = frequency.log.numpy(), frequency.direction
     compare(found[:, 0], plain, plain, scale, tokens, log_frequency, tolerance(model))

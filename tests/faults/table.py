@@ -1,14 +1,21 @@
 """One small experiment for each analysis that streams, cheap enough to be broken in every way."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from un_lightning import cli
+from un_lightning.config import register_schemas
 
 
 CONTEXT = 16
-BLOCKS = 24
-BATCHES = 6
+BLOCKS = 16
+BATCHES = 4
 """Batches of a pass over the text, in one process."""
 
 ANALYSES = {
@@ -27,7 +34,7 @@ ANALYSES = {
         "experiment=tiny/prediction",
         "analysis.labels.kinds=[letter]",
         "analysis.random_directions=32",
-        "analysis.follow=4",
+        "analysis.follow=100",
     ],
     "entropy": [
         "experiment=tiny/entropy",
@@ -44,8 +51,8 @@ ANALYSES = {
     ],
     "ablation": [
         "experiment=tiny/ablation",
-        "analysis.neurons=[L0.1,L1.2]",
-        "analysis.draws=1",
+        "analysis.neurons=[L0.0]",
+        "analysis.draws=0",
         "analysis.groups=2",
     ],
 }
@@ -57,30 +64,67 @@ MODELS = [
     "+models.architecture.n_inner=8",
 ]
 
-
-def arguments(analysis: str, store: Path, *more: str) -> list[str]:
-    """The command line of one small run over a store of blocks."""
-    return [
-        *ANALYSES[analysis],
-        *MODELS,
-        "data=store",
-        f"data.path={store}",
-        f"data.context={CONTEXT}",
-        f"data.tokens={BLOCKS * CONTEXT}",
-        f"data.batch_size={BLOCKS // BATCHES}",
-        "logger=none",
-        "trainer=cpu",
-        "trainer.threads=1",
-        "name=hard",
-        *more,
-    ]
+_composed: dict[str, DictConfig] = {}
 
 
-def write_store(folder: Path, tokens: np.ndarray | None = None) -> Path:
-    """Blocks of random tokens behind a BOS, or those given, as a table of `datasets`."""
-    if tokens is None:
-        tokens = np.random.default_rng(3).integers(1, 4096, (BLOCKS, CONTEXT))
-        tokens[:, 0] = 0
-        tokens[::4, 5] = 199
-    Dataset.from_dict({"tokens": tokens.tolist()}).save_to_disk(str(folder))
+def composed(analysis: str) -> DictConfig:
+    """The config of an analysis; Hydra takes longer than the run, so it is asked once."""
+    if analysis not in _composed:
+        register_schemas()
+        with initialize_config_dir(str(cli.configs_folder()), version_base="1.3"):
+            _composed[analysis] = compose(
+                "config",
+                [
+                    *ANALYSES[analysis],
+                    *MODELS,
+                    "data=store",
+                    f"data.context={CONTEXT}",
+                    f"data.tokens={BLOCKS * CONTEXT}",
+                    f"data.batch_size={BLOCKS // BATCHES}",
+                    "logger=none",
+                    "trainer=cpu",
+                    "trainer.threads=1",
+                    "name=hard",
+                ],
+            )
+    return _composed[analysis].copy()
+
+
+def run(analysis: str, store: Path, **changes: Any) -> None:
+    """Run an analysis over a store of blocks, as the program does once it has its config.
+
+    Args:
+        analysis: Which of `ANALYSES`.
+        store: The blocks.
+        changes: Keys of the config, with `__` for dots.
+    """
+    config = composed(analysis)
+    for key, value in ({"data__path": str(store)} | changes).items():
+        OmegaConf.update(config, key.replace("__", "."), value, force_add=True)
+    cli._carry_out("run", config)
+
+
+def outcome(capsys: Any, analysis: str, store: Path, **changes: Any) -> SimpleNamespace:
+    """The exit code of a run and what it printed; a bug is raised."""
+    capsys.readouterr()
+    code = 0
+    try:
+        run(analysis, store, **changes)
+    except SystemExit as stop:
+        code = stop.code
+    printed = capsys.readouterr()
+    return SimpleNamespace(code=code, out=printed.out, err=printed.err)
+
+
+def random_tokens() -> np.ndarray:
+    """Blocks of random tokens behind a BOS, with some newlines that are not counted."""
+    tokens = np.random.default_rng(3).integers(1, 4096, (BLOCKS, CONTEXT))
+    tokens[:, 0] = 0
+    tokens[::4, 5] = 199
+    return tokens
+
+
+def write_store(folder: Path, tokens: np.ndarray, **columns: list) -> Path:
+    """A table of blocks, as `datasets` saves it."""
+    Dataset.from_dict({"tokens": tokens.tolist(), **columns}).save_to_disk(str(folder))
     return folder

@@ -1,4 +1,4 @@
-"""Replaying upper blocks gives what running the whole model again gives, and so do its ways back from short cuts."""
+"""Replaying upper blocks gives what running the whole model again gives, with and without short cuts."""
 
 import pytest
 import torch

@@ -38,12 +38,16 @@ def hooked_logits(model, tokens, changes, freeze=None):
     return logits, scale
 
 
+def log_softmax(logits):
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
 def metrics(logits, untouched, tokens, log_frequency=None):
     """Every metric at every position that has a next token, by softmax and by sorting, in float64."""
     logits, untouched = logits[:, :-1].double().numpy(), untouched[:, :-1].double().numpy()
     target = tokens[:, 1:].numpy()
-    log_p, log_q = (x - np.log(np.exp(x - x.max(-1, keepdims=True)).sum(-1, keepdims=True)) - x.max(-1, keepdims=True)
-                    for x in (logits, untouched))  # fmt: skip
+    log_p, log_q = log_softmax(logits), log_softmax(untouched)
     p, q = np.exp(log_p), np.exp(log_q)
     loss = -np.take_along_axis(log_p, target[..., None], -1)[..., 0]
     before = -np.take_along_axis(log_q, target[..., None], -1)[..., 0]

@@ -19,7 +19,9 @@ from un_lightning.stats.token_metrics import (
 
 
 def random(*shape, seed=0, dtype=torch.float64):
-    return (3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)).to(dtype)
+    return (3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)).to(
+        dtype
+    )
 
 
 def compute(logits, plain, targets, log_frequency=None):
@@ -123,7 +125,10 @@ def test_differences_are_paired():
     text = 10 * torch.randn(20, generator=generator, dtype=torch.float64)[group]
     sums = GroupedSums(20, (2,), torch.device("cpu"))
     sums.add(group, torch.stack([text, text + 0.5]))
-    level, change = sums.estimate(lambda means: means), sums.estimate(lambda means: means[..., 1:] - means[..., :1])
+    level, change = (
+        sums.estimate(lambda means: means),
+        sums.estimate(lambda means: means[..., 1:] - means[..., :1]),
+    )
     assert float(level.error.min()) > 0.5
     assert float(change.value) == pytest.approx(0.5)
     assert float(change.error) < 1e-12

@@ -1,4 +1,4 @@
-"""Ablation of sets of neurons: what predictions lose, against random sets of the same layers (method I.6, J.6).
+"""Ablation of sets of neurons: what predictions lose, against random sets of the same layers.
 
 The untouched model runs once on a batch and is shared by all sets; each set runs from its lowest layer on.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from un_lightning.analyses.ablation_report import ablation_results
 from un_lightning.analyses.ablation_sets import (
@@ -17,8 +17,8 @@ from un_lightning.analyses.ablation_sets import (
     unpack_sets,
     with_random_sets,
 )
-from un_lightning.analyses.base import Analysis
 from un_lightning.analyses.interventions import COLUMNS, Interventions, Item
+from un_lightning.analyses.one_model import OneModel
 from un_lightning.analyses.pilot_means import pilot_means
 from un_lightning.analyses.predictions import block_groups, edited_positions, predictions
 from un_lightning.config import AblationConfig, Site
@@ -33,19 +33,13 @@ from un_lightning.results import Results
 from un_lightning.stats.grouped_sums import GroupedSums
 
 
-class AblationAnalysis(Analysis):
+class AblationAnalysis(OneModel):
     """Loss, entropy and divergence of one model without sets of its neurons."""
 
     settings: AblationConfig
 
     def __init__(self, config: AblationConfig, family: Family, seed: int) -> None:
         super().__init__(config, family, seed)
-        name = config.model or family.reference
-        if name not in family.models:
-            raise UserError(f"analysis.model is '{name}', but the members are {list(family.models)}")
-        self.model = family.models[name]
-        self.members = nn.ModuleList([self.model])  # the other members stay where they are
-        self.units = self.model.units(Site.mlp_post)
         sets, pool = named_sets(config, self.units)
         self.sets = with_random_sets(sets, pool, self.units, config.draws, seed)
         read_head(self.model)  # a model that has none is refused before anything is read

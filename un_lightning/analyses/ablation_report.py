@@ -40,11 +40,11 @@ def ablation_results(
         figures={"effects": figures.set_effects(effects)},
     )
     results.scalars = {f"untouched/{name}": nominal[name] for name in ("loss", "entropy", "reciprocal_rank")}
-    for row in effects[
-        (effects["draw"] == 0) & effects["metric"].isin(["loss", "kl", "entropy"])
-    ].itertuples():
-        at = "" if np.isnan(row.value) else f"/{row.value:g}"
-        results.scalars[f"{row.metric}/{row.set}{at}"] = float(row.change)
+    for row in effects[(effects["draw"] == 0) & effects["metric"].isin(["loss", "kl", "entropy"])].to_dict(
+        "records"
+    ):
+        at = "" if np.isnan(row["value"]) else f"/{row['value']:g}"
+        results.scalars[f"{row['metric']}/{row['set']}{at}"] = float(row["change"])
     for metric in ("loss", "kl", "entropy"):
         difference = contrasts.loc[contrasts["metric"] == metric, "difference"]
         results.scalars[f"{metric}/difference"] = (
@@ -166,15 +166,17 @@ def _headline(results: Results, effects: pd.DataFrame, contrasts: pd.DataFrame) 
         )
     ]
     own = effects[(effects["draw"] == 0) & (effects["metric"] == "loss")]
-    for row in own.head(6).itertuples():
-        at = "" if np.isnan(row.value) else f" at {row.value:g}"
-        against = contrasts[(contrasts["set"] == row.set) & (contrasts["metric"] == "loss")]
-        against = against[against["value"].isna() if np.isnan(row.value) else against["value"] == row.value]
-        text = f"{row.change:+.4f}"
-        for other in against.itertuples():
+    for row in own.head(6).to_dict("records"):
+        at = "" if np.isnan(row["value"]) else f" at {row['value']:g}"
+        against = contrasts[(contrasts["set"] == row["set"]) & (contrasts["metric"] == "loss")]
+        against = against[
+            against["value"].isna() if np.isnan(row["value"]) else against["value"] == row["value"]
+        ]
+        text = f"{row['change']:+.4f}"
+        for other in against.to_dict("records"):
             text += (
-                f", random {other.random:+.4f}; difference {other.difference:+.4f} "
-                f"[{other.difference_low:+.4f}, {other.difference_high:+.4f}]"
+                f", random {other['random']:+.4f}; difference {other['difference']:+.4f} "
+                f"[{other['difference_low']:+.4f}, {other['difference_high']:+.4f}]"
             )
-        lines.append((f"Loss without {row.set} ({row.neurons:,} neurons, {scalars['edit']}{at})", text))
+        lines.append((f"Loss without {row['set']} ({row['neurons']:,} neurons, {scalars['edit']}{at})", text))
     return lines

@@ -97,8 +97,8 @@ def with_random_sets(
                 others = np.setdiff1d(pool[(pool >= own.start) & (pool < own.stop)], flat)
                 if len(others) < count:
                     raise UserError(
-                        f"the set '{name}' has {count} neurons of layer {layer} of '{units.model}', and there "
-                        f"are only {len(others)} others to draw random ones from: take a smaller set "
+                        f"the set '{name}' has {count} neurons of layer {layer} of '{units.model}', and "
+                        f"there are only {len(others)} others to draw random ones from: take a smaller set "
                         "(analysis.top, a higher analysis.threshold), or set analysis.draws=0"
                     )
                 parts.append(generator.choice(others, count, replace=False))
@@ -158,8 +158,8 @@ def _flat(units: Units, table: pd.DataFrame) -> Int[ndarray, " rows"]:
     if not inside.all():
         row = int(np.flatnonzero(~inside)[0])
         raise UserError(
-            f"analysis.tables has neuron L{layer[row]}.{neuron[row]}, which '{units.model}' does not have: it "
-            "is the table of another model"
+            f"analysis.tables has neuron L{layer[row]}.{neuron[row]}, which '{units.model}' does not have: "
+            "it is the table of another model"
         )
     return np.array(units.offsets)[layer] + neuron
 

@@ -58,7 +58,8 @@ def example_table(
         starts = config.before - table["at"].to_numpy()
         lengths = table["context"].map(len).to_numpy()
         table["values"] = [
-            window[start : start + length] for window, start, length in zip(windows, starts, lengths, strict=True)
+            window[start : start + length]
+            for window, start, length in zip(windows, starts, lengths, strict=True)
         ]
     return table
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from un_lightning.analyses.activation_batch import Piece, pieces
 from un_lightning.analyses.activation_report import activation_results
 from un_lightning.analyses.activation_statistics import layer_groups, make_statistics, passes_needed
-from un_lightning.analyses.base import Analysis
 from un_lightning.analyses.example_values import ExampleValues
+from un_lightning.analyses.one_model import OneModel
 from un_lightning.analyses.selection import select
 from un_lightning.config import ActivationsConfig, Site
 from un_lightning.data.census import draw_places, seen_tokens
@@ -47,27 +47,20 @@ class _Open(NamedTuple):
     """Tokens of the batch that are in the sample, and their slots."""
 
 
-class ActivationsAnalysis(Analysis):
+class ActivationsAnalysis(OneModel):
     """Distribution, tokens, positions and examples of every neuron of one model."""
 
     settings: ActivationsConfig
 
     def __init__(self, config: ActivationsConfig, family: Family, seed: int) -> None:
         super().__init__(config, family, seed)
-        name = config.model or family.reference
-        if name not in family.models:
-            members = ", ".join(family.models)
-            raise UserError(f"analysis.model is '{name}', but family {family.name} has {members}")
-        self.model = family.models[name]
-        self.members = nn.ModuleList([self.model])  # the other members stay where they are
-        units = self.model.units(Site.mlp_post)
         before = self.model.units(Site.mlp_pre)
-        if units.widths != before.widths:
+        if self.units.widths != before.widths:
             raise UserError(
-                f"the neurons of '{name}' have no pre-activations of their own: its layers hold "
-                f"{before.widths} values before the nonlinearity and {units.widths} after it"
+                f"the neurons of '{self.model.name}' have no pre-activations of their own: its layers hold "
+                f"{before.widths} values before the nonlinearity and {self.units.widths} after it"
             )
-        self.selection = select(units, config.layers, config.neurons)
+        self.selection = select(self.units, config.layers, config.neurons)
         self.pilot_blocks = config.pilot
 
     def look(self, pilot: Batch) -> dict[str, Tensor]:

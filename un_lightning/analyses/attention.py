@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from un_lightning.analyses.attention_choice import Pair, Screen, Shape, parse_pairs, parse_screens
 from un_lightning.analyses.attention_report import attention_results
 from un_lightning.analyses.attention_scores import Scores
-from un_lightning.analyses.base import Analysis
+from un_lightning.analyses.one_model import OneModel
 from un_lightning.config import AttentionConfig, Site
 from un_lightning.data.census import draw_places
 from un_lightning.data.datamodule import TokenBlocks
@@ -32,25 +32,19 @@ from un_lightning.stats.path_sums import QUANTITIES, PathSums, ScreenSums
 from un_lightning.stats.token_sample import TokenSample
 
 
-class AttentionAnalysis(Analysis):
+class AttentionAnalysis(OneModel):
     """Scores of all neurons and heads, paths of some of them cut, and whole layers screened."""
 
     settings: AttentionConfig
 
     def __init__(self, config: AttentionConfig, family: Family, seed: int) -> None:
         super().__init__(config, family, seed)
-        name = config.model or family.reference
-        if name not in family.models:
-            raise UserError(f"analysis.model is '{name}', but the members are {list(family.models)}")
-        self.model = family.models[name]
-        self.members = nn.ModuleList([self.model])  # the other members stay where they are
-        check_attention(name, self.model.module)
-        self.units = self.model.units(Site.mlp_post)
+        check_attention(self.model.name, self.model.module)
         trunk: Any = self.model.module
         heads = [trunk.config.n_head] * len(self.units.widths)
-        self.shape = Shape(name, self.units.widths, heads)
+        self.shape = Shape(self.model.name, self.units.widths, heads)
         if len(heads) < 2:
-            raise UserError(f"'{name}' has one layer, so no head reads what a neuron writes")
+            raise UserError(f"'{self.model.name}' has one layer, so no head reads what a neuron writes")
         self.pairs = None if config.pairs is None else parse_pairs(config.pairs, self.shape)
         self.screens = None if config.screen is None else parse_screens(config.screen, self.shape)
         self.pilot_blocks = config.pilot

@@ -1,4 +1,4 @@
-"""Entropy neurons: what fixing and removing a neuron does to the confidence of predictions (paper section 5.2).
+"""Entropy neurons: what fixing and removing a neuron does to the confidence of predictions (section 5.2).
 
 The untouched model runs once on a batch; every neuron, value and way of counting its effect shares that run.
 """
@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from un_lightning.analyses.base import Analysis
 from un_lightning.analyses.entropy_candidates import choose, vocabulary_histograms, weight_measures
 from un_lightning.analyses.entropy_report import entropy_results
 from un_lightning.analyses.interventions import COLUMNS, Frequency, Interventions, Item
+from un_lightning.analyses.one_model import OneModel
 from un_lightning.analyses.pilot_means import pilot_means
 from un_lightning.analyses.predictions import block_groups, edited_positions, predictions
 from un_lightning.analyses.selection import select
@@ -23,7 +23,6 @@ from un_lightning.config.edits import EditKind
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.layers import token_counts
 from un_lightning.data.loader import Batch
-from un_lightning.errors import UserError
 from un_lightning.models.edits import Edit
 from un_lightning.models.family import Family
 from un_lightning.models.head import read_head
@@ -61,19 +60,13 @@ class Rows:
         return self.total(neuron) + 2 if self.frequency else None
 
 
-class EntropyAnalysis(Analysis):
+class EntropyAnalysis(OneModel):
     """Curves over fixed activations, and total and direct effects, of candidates and random neurons."""
 
     settings: EntropyConfig
 
     def __init__(self, config: EntropyConfig, family: Family, seed: int) -> None:
         super().__init__(config, family, seed)
-        name = config.model or family.reference
-        if name not in family.models:
-            raise UserError(f"analysis.model is '{name}', but the members are {list(family.models)}")
-        self.model = family.models[name]
-        self.members = nn.ModuleList([self.model])  # the other members stay where they are
-        self.units = self.model.units(Site.mlp_post)
         self.named = None
         if config.neurons is not None:
             found = select(self.units, neurons=config.neurons)
@@ -84,7 +77,8 @@ class EntropyAnalysis(Analysis):
     def look(self, pilot: Batch) -> dict[str, Tensor]:
         """Choose the neurons by their weights; take their means over the pilot, and token frequencies."""
         size = self.model.vocabulary
-        assert size is not None and self.family.tokenizer is not None  # text came from it
+        assert size is not None  # a model without an embedding has no head either
+        assert self.family.tokenizer is not None  # the text came from it
         ids = torch.tensor(sorted(set(self.family.tokenizer.get_vocab().values())), device=self.device)
         tokens = torch.zeros(size, dtype=torch.bool, device=self.device).index_fill_(0, ids, True)
         known: dict[str, Tensor] = {}
@@ -156,6 +150,6 @@ class EntropyAnalysis(Analysis):
 
 
 def log_shares(counts: Tensor) -> Tensor:
-    """ln of each token's share, every token counted once more than it occurs, so that none is impossible."""
+    """Ln of each token's share, every token counted once more than it occurs, so that none is impossible."""
     more = counts.double() + 1
     return (more / more.sum()).log()

@@ -1,8 +1,8 @@
 """Which neurons may act through the final norm, as far as their weights tell (method G and J.1).
 
-A neuron that writes into directions which the unembedding hardly reads leaves logits alone but for the scale of
-the final norm. All measures are quadratic forms of w_out with matrices of the size of the residual stream, so no
-product with the whole vocabulary is needed for them.
+A neuron that writes into directions which the unembedding hardly reads leaves logits alone but for the scale
+of the final norm. All measures are quadratic forms of w_out with matrices of the size of the residual
+stream, so no product with the whole vocabulary is needed for them.
 """
 
 import numpy as np
@@ -55,11 +55,11 @@ def weight_measures(
     mean, second = unit.mean(0), unit.T @ unit / len(unit)
     gram = W_U @ W_U.T
     smallest = torch.linalg.eigh(_without_trivial(gram)).eigenvectors[:, :null_directions]
+    centred = gram - W_U.sum(1)[:, None] * W_U.mean(1)
     frequent = None
     if log_frequency is not None:
         u = log_frequency[tokens] - log_frequency[tokens].mean()
         frequent = W_U @ (u / u.norm())
-        centred = gram - W_U.sum(1)[:, None] * W_U.mean(1)
     found: dict[str, list[Tensor]] = {name: [] for name in MEASURES}
     for layer in weights.layers:
         w_in, w_out = layer.w_in.double(), layer.w_out.double()

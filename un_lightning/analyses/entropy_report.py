@@ -158,17 +158,17 @@ def curve_table(
     change = sums.estimate(lambda means: means - means[..., :1])
     reach = student.ppf(0.5 + config.confidence / 2, change.degrees)
     parts = []
-    for index, neuron in enumerate(neurons.itertuples()):
+    for index, neuron in enumerate(neurons.to_dict("records")):
         own = [rows.fixed(index, place) for place in range(rows.values)]
         for metric, name in enumerate(COLUMNS):
             if name == "kl_frequency" and not rows.frequency:
                 continue
             moved, error = (part[metric, own].cpu().numpy() for part in change[:2])
             part = {
-                "model": neuron.model,
-                "layer": neuron.layer,
-                "neuron": neuron.neuron,
-                "baseline": neuron.baseline,
+                "model": neuron["model"],
+                "layer": neuron["layer"],
+                "neuron": neuron["neuron"],
+                "baseline": neuron["baseline"],
                 "value": config.values,
                 "metric": name,
                 "mean": level.value[metric, own].cpu().numpy(),
@@ -206,20 +206,22 @@ def _headline(
     ]
     last = curves[(curves["value"] == max(config.values)) & (curves["metric"] == "entropy")]
     chosen = effects[~effects["baseline"]].sort_values("norm_mediated", ascending=False)
-    for neuron in chosen.head(3).itertuples():
-        (moved,) = last[(last["layer"] == neuron.layer) & (last["neuron"] == neuron.neuron)].itertuples()
+    for neuron in chosen.head(3).to_dict("records"):
+        own = last[(last["layer"] == neuron["layer"]) & (last["neuron"] == neuron["neuron"])]
+        (moved,) = own.to_dict("records")
         lines.append(
             (
-                f"{neuron.name} ({neuron.chosen_by}): effect through the norm, entropy at {moved.value:g}",
-                f"{100 * neuron.norm_mediated:.0f} %, {moved.change:+.3f} "
-                f"[{moved.change_low:+.3f}, {moved.change_high:+.3f}]",
+                f"{neuron['name']} ({neuron['chosen_by']}): through the norm; entropy at {moved['value']:g}",
+                f"{100 * neuron['norm_mediated']:.0f} %, {moved['change']:+.3f} "
+                f"[{moved['change_low']:+.3f}, {moved['change_high']:+.3f}]",
             )
         )
-    if scalars["baseline/count"]:
+    ordinary = effects.loc[effects["baseline"], "norm_mediated"]
+    if len(ordinary):
         lines.append(
             (
-                f"{scalars['baseline/count']} random neurons: effect through the norm (median)",
-                f"{100 * float(scalars['baseline/norm_mediated']):.0f} %",
+                f"{len(ordinary)} random neurons: through the norm (median)",
+                f"{100 * _median(ordinary):.0f} %",
             )
         )
     return lines

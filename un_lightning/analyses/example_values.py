@@ -18,7 +18,9 @@ class ExampleValues(Statistic):
     adding.
     """
 
-    def __init__(self, config: ActivationsConfig, units: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, config: ActivationsConfig, units: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
         """Allocate.
 
         Args:
@@ -46,12 +48,12 @@ class ExampleValues(Statistic):
         self.block, order = (place // context).sort(stable=True)
         self.unit, self.example, self.position = unit[order], example[order], (place % context)[order]
 
-    def among(
-        self, blocks: Int[Tensor, " block"]
-    ) -> tuple[Int64[Tensor, " hits"], Int64[Tensor, " hits"]]:
+    def among(self, blocks: Int[Tensor, " block"]) -> tuple[Int64[Tensor, " hits"], Int64[Tensor, " hits"]]:
         """Examples that lie in some blocks, and the index of the block of each."""
         assert self.block is not None
-        first, last = (torch.searchsorted(self.block, blocks.contiguous(), right=side) for side in (False, True))
+        first, last = (
+            torch.searchsorted(self.block, blocks.contiguous(), right=side) for side in (False, True)
+        )
         count = last - first
         row = torch.arange(len(blocks), device=blocks.device).repeat_interleave(count)
         within = torch.arange(len(row), device=blocks.device) - (count.cumsum(0) - count)[row]

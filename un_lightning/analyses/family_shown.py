@@ -81,7 +81,8 @@ def best_histograms(neurons: pd.DataFrame, distributions: pd.DataFrame) -> pd.Da
         distributions: What `distribution_table` gives.
 
     Returns:
-        One row a neuron whose best label was followed: `model, layer, neuron, label, low, high, having, lacking`.
+        One row a neuron whose best label was followed: `model, layer, neuron, label, low, high`, and the
+        lists `having` and `lacking`.
     """
     best = neurons[["model", "layer", "neuron", "label"]].rename_axis("column").reset_index()
     return best.merge(distributions, on=["column", "label"]).drop(columns="column")

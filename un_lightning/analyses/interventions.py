@@ -1,9 +1,9 @@
 """Every edit of a study on the same tokens: one untouched run, and what each edit makes of its predictions.
 
-A unit of the last layer moves the final residual along one direction, so its logits follow in closed form for all
-values at once (method G): logits(δ) = (x W + δ w W) / scale(δ) + bias, with scale(δ)² a quadratic in δ. Any
-other edit runs the blocks above it again (`models.replay`) and then the final norm and the unembedding.
-Logits exist for a few tokens and edits at a time.
+A unit of the last layer moves the final residual along one direction, so its logits follow in closed form
+for all values at once (method G): logits(δ) = (x W + δ w W) / scale(δ) + bias, with scale(δ)² a quadratic in
+δ. Any other edit runs the blocks above it again (`models.replay`) and then the final norm and the
+unembedding. Logits exist for a few tokens and edits at a time.
 """
 
 from collections.abc import Iterator, Sequence

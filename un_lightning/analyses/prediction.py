@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from un_lightning.analyses.base import Analysis
+from un_lightning.analyses.one_model import OneModel
 from un_lightning.analyses.prediction_classes import CLASSES, classify, extremity, most_extreme
 from un_lightning.analyses.prediction_report import prediction_results
 from un_lightning.analyses.prediction_weights import WeightReader
@@ -36,24 +36,19 @@ WIDEN = 0.5
 """Histograms span the pilot's range and this share of it more on either side."""
 
 
-class PredictionAnalysis(Analysis):
+class PredictionAnalysis(OneModel):
     """Classes of neurons by the vocabulary, their explanations, and whether they fire before their tokens."""
 
     settings: PredictionConfig
 
     def __init__(self, config: PredictionConfig, family: Family, seed: int) -> None:
         super().__init__(config, family, seed)
-        name = config.model or family.reference
-        if name not in family.models:
-            raise UserError(f"analysis.model is '{name}', but the members are {list(family.models)}")
-        self.model = family.models[name]
-        self.read = family.models if config.family else {name: self.model}
+        self.read = family.models if config.family else {self.model.name: self.model}
         self.members = nn.ModuleList(self.read.values())  # other members stay where they are
-        self.units = self.model.units(Site.mlp_post)
         self.sites = self.model.units(config.site)
         if self.sites.widths != self.units.widths:
             raise UserError(
-                f"the neurons of '{name}' have no activations of their own at {config.site}: set "
+                f"the neurons of '{self.model.name}' have no activations of their own at {config.site}: set "
                 f"analysis.site=mlp_post"
             )
         self.pilot_blocks = config.pilot

@@ -8,12 +8,13 @@ tensors.
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from un_lightning.analyses.base import Analysis, token_blocks
+from un_lightning.analyses.base import token_blocks
+from un_lightning.analyses.one_model import OneModel
 from un_lightning.analyses.weight_rows import LayerRows
 from un_lightning.analyses.weights_report import weights_results
-from un_lightning.config import DataConfig, Site, Vocabulary, Weights, WeightsConfig
+from un_lightning.config import DataConfig, Vocabulary, Weights, WeightsConfig
 from un_lightning.data.layers import Layer, Layers, token_counts
 from un_lightning.data.stream import Stream
 from un_lightning.errors import UserError
@@ -22,19 +23,13 @@ from un_lightning.results import Results
 from un_lightning.stats.filled_rows import FilledRows
 
 
-class WeightsAnalysis(Analysis):
+class WeightsAnalysis(OneModel):
     """Norms, vocabulary, heads and neighbours of every neuron of one model."""
 
     settings: WeightsConfig
 
     def __init__(self, config: WeightsConfig, family: Family, seed: int) -> None:
         super().__init__(config, family, seed)
-        name = config.model or family.reference
-        if name not in family.models:
-            raise UserError(f"analysis.model is '{name}', but the members are {list(family.models)}")
-        self.model = family.models[name]
-        self.members = nn.ModuleList([self.model])  # the other members stay where they are
-        self.units = self.model.units(Site.mlp_post)
 
     def stream(self, config: DataConfig) -> Stream:
         """The model's layers, and text where token frequencies are asked for."""

@@ -12,7 +12,7 @@ from omegaconf import MISSING
 
 from un_lightning.config.ablation import AblationConfig
 from un_lightning.config.activations import ActivationsConfig
-from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.analysis import AnalysisConfig, OneModelConfig
 from un_lightning.config.attention import AttentionConfig
 from un_lightning.config.checks import require
 from un_lightning.config.correlation import (
@@ -63,6 +63,7 @@ __all__ = [
     "ModelSource",
     "ModelsConfig",
     "NeuronTableConfig",
+    "OneModelConfig",
     "Pairs",
     "Part",
     "Site",

@@ -3,19 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.analysis import OneModelConfig
 from un_lightning.config.checks import at_least, require
 from un_lightning.config.correlation import CorrelationConfig
 from un_lightning.config.edits import EditKind, neuron_names
 
 
 @dataclass
-class AblationConfig(AnalysisConfig):
-    """What predictions lose with sets of neurons, against random sets of the same layers (docs/ablation.md)."""
+class AblationConfig(OneModelConfig):
+    """What predictions lose with sets of neurons, against random sets of their layers (docs/ablation.md)."""
 
     kind: str = "ablation"
-    model: str | None = None
-    """Member of the family; null is its reference."""
     tables: str | None = None
     """Neuron table whose universal neurons are one set: folder of a run, parquet or CSV file. Null, where no
     other set is named, runs the correlation analysis first or takes a finished one of the same config."""
@@ -47,10 +45,6 @@ class AblationConfig(AnalysisConfig):
     """Take the universal neurons of a finished run of the same config instead of running again."""
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
     """How universal neurons are found where `tables` is null and no other set is named."""
-
-    def needs(self, reference: str) -> list[str]:
-        """The one model that is read."""
-        return [self.model or reference]
 
     def __post_init__(self) -> None:
         at_least("analysis", self, draws=0, pilot=1, groups=2)

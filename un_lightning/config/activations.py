@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.analysis import OneModelConfig
 from un_lightning.config.checks import at_least, require
 
 
@@ -12,12 +12,10 @@ NEURON = re.compile(r"L(\d+)\.(\d+)")
 
 
 @dataclass
-class ActivationsConfig(AnalysisConfig):
+class ActivationsConfig(OneModelConfig):
     """What every neuron of one model does on text (paper sections 4 and 5; docs/activations.md)."""
 
     kind: str = "activations"
-    model: str | None = None
-    """Member of the family; null is its reference."""
     layers: list[int] = field(default_factory=list)
     """Layers to read; empty reads all."""
     neurons: list[str] = field(default_factory=list)
@@ -63,10 +61,6 @@ class ActivationsConfig(AnalysisConfig):
     fit, the text is read several times, for a group of layers each."""
     pilot: int = 32
     """Blocks that are read first for each neuron's mean and range."""
-
-    def needs(self, reference: str) -> list[str]:
-        """The one model that is read."""
-        return [self.model or reference]
 
     def __post_init__(self) -> None:
         at_least("analysis", self, bins=2, widen=0, top_tokens=0, min_count=1, top_examples=1, sample=1)

@@ -19,3 +19,15 @@ class AnalysisConfig:
             reference: The family's reference.
         """
         return None
+
+
+@dataclass
+class OneModelConfig(AnalysisConfig):
+    """What every analysis of a single model has."""
+
+    model: str | None = None
+    """Member of the family; null is its reference."""
+
+    def needs(self, reference: str) -> list[str] | None:
+        """The one model that is read."""
+        return [self.model or reference]

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.analysis import OneModelConfig
 from un_lightning.config.checks import at_least, require
 
 
@@ -14,12 +14,10 @@ SCREEN = re.compile(r"L(\d+)\s*(?:>|-)\s*L(\d+)\.H(\d+)")
 
 
 @dataclass
-class AttentionConfig(AnalysisConfig):
+class AttentionConfig(OneModelConfig):
     """Neurons that turn attention heads off and on (paper section 5.3; docs/attention.md)."""
 
     kind: str = "attention"
-    model: str | None = None
-    """Member of the family; null is its reference."""
     pairs: list[str] | None = None
     """Neurons and heads whose path is cut, such as `[L1.217-L3.H2]`; null takes the largest
     foreseen effects."""
@@ -43,10 +41,6 @@ class AttentionConfig(AnalysisConfig):
     """Level of the intervals."""
     pilot: int = 8
     """Blocks that are read first to choose the pairs."""
-
-    def needs(self, reference: str) -> list[str]:
-        """The one model that is read."""
-        return [self.model or reference]
 
     def __post_init__(self) -> None:
         at_least("analysis", self, top_pairs=1, screen_tokens=0, sample=10, random_directions=2)

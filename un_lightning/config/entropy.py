@@ -3,18 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.analysis import OneModelConfig
 from un_lightning.config.checks import at_least, require
 from un_lightning.config.edits import neuron_names
 
 
 @dataclass
-class EntropyConfig(AnalysisConfig):
+class EntropyConfig(OneModelConfig):
     """Neurons that act on the confidence of predictions through the final norm (docs/entropy.md)."""
 
     kind: str = "entropy"
-    model: str | None = None
-    """Member of the family; null is its reference."""
     neurons: Any = None
     """Neurons to fix, such as `[L3.217, L2.5]`; null chooses candidates by their weights."""
     values: list[float] = field(default_factory=lambda: [-0.17, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
@@ -40,10 +38,6 @@ class EntropyConfig(AnalysisConfig):
     """Groups of whole blocks from which errors are estimated, at most."""
     confidence: float = 0.95
     """Of the intervals."""
-
-    def needs(self, reference: str) -> list[str]:
-        """The one model that is read."""
-        return [self.model or reference]
 
     def __post_init__(self) -> None:
         at_least("analysis", self, layers=1, candidates=1, baseline=0, pilot=1, groups=2)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.analysis import OneModelConfig
 from un_lightning.config.checks import at_least, require
 from un_lightning.config.labels import LabelsConfig
 from un_lightning.config.models import Site
@@ -10,12 +10,10 @@ from un_lightning.config.weights import Vocabulary, Weights
 
 
 @dataclass
-class PredictionConfig(AnalysisConfig):
+class PredictionConfig(OneModelConfig):
     """Which neurons promote, suppress or divide the next tokens (paper section 5.2; docs/prediction.md)."""
 
     kind: str = "prediction"
-    model: str | None = None
-    """Member whose classes are explained and followed on text; null is the family's reference."""
     family: bool = True
     """Moments of every member, so that the trends over layers have bands; false reads `model` alone."""
     weights: Weights = Weights.processed
@@ -54,7 +52,7 @@ class PredictionConfig(AnalysisConfig):
 
     def needs(self, reference: str) -> list[str] | None:
         """All members, or the one model that is read."""
-        return None if self.family else [self.model or reference]
+        return None if self.family else super().needs(reference)
 
     def __post_init__(self) -> None:
         at_least("analysis", self, kurtosis=0, variance=0, random_directions=1, min_tokens=2, top_labels=1)

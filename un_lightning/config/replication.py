@@ -31,8 +31,8 @@ class ReplicateConfig(AnalysisConfig):
     studies: list[str] = field(default_factory=lambda: [*STUDIES])
     """Which studies are carried out."""
     data: dict[str, Any] = field(default_factory=dict)
-    """What studies read otherwise than the run, such as `{entropy: {tokens: 1_000_000}}`. One that only reads
-    fewer tokens takes them from the store that the first one made."""
+    """What studies read otherwise than the run, such as `{entropy: {tokens: 1_000_000}}`; never more tokens.
+    One that only reads fewer takes them from the store that the first one made."""
     reuse: bool = True
     """Take finished runs of the same config instead of running again."""
     neuron_table: NeuronTableConfig = field(default_factory=NeuronTableConfig)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from un_lightning.config.analysis import AnalysisConfig
+from un_lightning.config.analysis import OneModelConfig
 from un_lightning.config.checks import at_least
 
 
@@ -22,13 +22,11 @@ class Vocabulary(StrEnum):
 
 
 @dataclass
-class WeightsConfig(AnalysisConfig):
+class WeightsConfig(OneModelConfig):
     """What neurons read and write, as far as weights alone tell (docs/weights.md)."""
 
     kind: str = "weights"
     weights: Weights = Weights.processed
-    model: str | None = None
-    """Member of the family; null is its reference."""
     vocabulary: Vocabulary = Vocabulary.tokenizer
     """The published tables take every row, which for Pythia includes 27 that no token uses."""
     token_frequency: bool = False
@@ -45,10 +43,6 @@ class WeightsConfig(AnalysisConfig):
     """Bins of each histogram of cosines over [-1, 1]."""
     tile: int = 2048
     """Tokens or neurons whose cosines with a layer's neurons exist at a time."""
-
-    def needs(self, reference: str) -> list[str]:
-        """The one model that is read."""
-        return [self.model or reference]
 
     def __post_init__(self) -> None:
         at_least("analysis", self, top_tokens=1, top_neurons=1, bins=1, tile=1)

@@ -31,7 +31,7 @@ def set_effects(effects: pd.DataFrame) -> Figure:
     grid = [figure.add_subplot(1, len(_PANELS), place + 1) for place in range(len(_PANELS))]
     for axes, (metric, title) in zip(grid, _PANELS.items(), strict=True):
         own = effects[effects["metric"] == metric]
-        for place, row in rows.iterrows():
+        for place, row in enumerate(rows.to_dict("records")):
             at = own["value"].isna() if np.isnan(row["value"]) else own["value"] == row["value"]
             part = own[(own["set"] == row["set"]) & at]
             random, chosen = part[part["draw"] > 0], part[part["draw"] == 0]
@@ -45,10 +45,11 @@ def set_effects(effects: pd.DataFrame) -> Figure:
         axes.set_yticks([])
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_title(title)
+    at = ["" if np.isnan(value) else f" at {value:g}" for value in rows["value"]]
     labels = [
-        f"{row['set']}" + ("" if np.isnan(row["value"]) else f" at {row['value']:g}") + f"\n{row['neurons']:,} neurons"
-        for _, row in rows.iterrows()
-    ]  # fmt: skip
+        f"{name}{where}\n{count:,} neurons"
+        for name, where, count in zip(rows["set"], at, rows["neurons"], strict=True)
+    ]
     grid[0].set_yticks(range(len(rows)), labels)
     handles = [
         Line2D([], [], color=MATCH, marker="o", label="the set, with its interval"),

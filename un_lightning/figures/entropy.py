@@ -53,9 +53,9 @@ def entropy_neurons(
     _cosines(grid[1], histograms, chosen, colours)
     for axes, (metric, title) in zip(grid[2:], _CURVES.items(), strict=True):
         own = curves[curves["metric"] == metric]
-        for row in chosen.sort_values("baseline", ascending=False).itertuples():
-            line = own[(own["layer"] == row.layer) & (own["neuron"] == row.neuron)].sort_values("value")
-            colour = colours.get(row.name)
+        for row in chosen.sort_values("baseline", ascending=False).to_dict("records"):
+            line = own[(own["layer"] == row["layer"]) & (own["neuron"] == row["neuron"])].sort_values("value")
+            colour = colours.get(row["name"])
             if colour is None:
                 axes.plot(line["value"], line["mean"], color=REST, linewidth=0.7, zorder=1)
                 continue
@@ -88,22 +88,22 @@ def total_and_direct(effects: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(6.2, 4.2))
     axes = figure.add_subplot()
     colours = _colours(effects)
-    for row in effects.itertuples():
-        colour = colours.get(row.name, REST)
+    for row in effects.to_dict("records"):
+        colour = colours.get(row["name"], REST)
         axes.errorbar(
-            row.total_effect,
-            row.norm_mediated,
-            xerr=np.nan_to_num(row.total_effect_stderr),
-            yerr=np.nan_to_num(row.norm_mediated_stderr),
+            row["total_effect"],
+            row["norm_mediated"],
+            xerr=np.nan_to_num(row["total_effect_stderr"]),
+            yerr=np.nan_to_num(row["norm_mediated_stderr"]),
             color=colour,
             marker="o",
-            markersize=5 if row.name in colours else 3.5,
+            markersize=5 if row["name"] in colours else 3.5,
             linewidth=1,
-            zorder=3 if row.name in colours else 2,
+            zorder=3 if row["name"] in colours else 2,
         )
-        if row.name in colours:
+        if row["name"] in colours:
             axes.annotate(
-                row.name, (row.total_effect, row.norm_mediated), (5, 5), textcoords="offset points",
+                row["name"], (row["total_effect"], row["norm_mediated"]), (5, 5), textcoords="offset points",
                 color=colour, fontsize=8,
             )  # fmt: skip
     axes.axhline(0, color=MARK, linestyle="--", linewidth=1)
@@ -124,11 +124,11 @@ def _norms(axes: Axes, norms: ndarray, chosen: pd.DataFrame, colours: Mapping[st
     axes.hist(norms, bins=60, color=REST)
     axes.set_yscale("log")
     top = axes.get_ylim()[1]
-    for row in chosen[chosen["baseline"]].itertuples():
-        axes.plot([row.l2_penalty] * 2, [0.5, 0.8], color=FAINT, linewidth=1)
-    for row in chosen.itertuples():
-        if row.name in colours:
-            axes.axvline(row.l2_penalty, color=colours[row.name])
+    for row in chosen[chosen["baseline"]].to_dict("records"):
+        axes.plot([row["l2_penalty"]] * 2, [0.5, 0.8], color=FAINT, linewidth=1)
+    for row in chosen.to_dict("records"):
+        if row["name"] in colours:
+            axes.axvline(row["l2_penalty"], color=colours[row["name"]])
     axes.set_ylim(0.5, top)
     axes.set_title("(a) neurons by weight norm")
     axes.set_xlabel("‖w_in‖² + ‖w_out‖²")
@@ -141,9 +141,9 @@ def _cosines(axes: Axes, histograms: ndarray, chosen: pd.DataFrame, colours: Map
     counts = histograms[:, : bins * wider].reshape(len(histograms), bins, wider).sum(2)
     edges = np.linspace(-1, 1, histograms.shape[1] + 1)[::wider][: bins + 1]
     for front in (False, True):
-        for row, own in zip(chosen.itertuples(), counts, strict=True):
-            if (row.name in colours) == front:
-                axes.stairs(own, edges, color=colours.get(row.name, REST), linewidth=1.4 if front else 0.7)
+        for row, own in zip(chosen.to_dict("records"), counts, strict=True):
+            if (row["name"] in colours) == front:
+                axes.stairs(own, edges, color=colours.get(row["name"], REST), linewidth=1.4 if front else 0.7)
     reach = max(abs(edges[int(filled[0]) // wider]), abs(edges[min(int(filled[-1]) // wider + 1, bins)]))
     axes.set_xlim(-1.05 * reach, 1.05 * reach)
     axes.set_yscale("log")

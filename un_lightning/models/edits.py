@@ -1,8 +1,8 @@
 """Changes to activations while a model runs.
 
 Whatever module or side of it a site is, an edit takes what passes there and hands the rest of the model
-something else. Several groups of edits run at once: the batch is repeated for each group, one after the other, and
-every group sees its own repetition alone.
+something else. Several groups of edits run at once: the batch is repeated for each group, one after the
+other, and every group sees its own repetition alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class Edit:
     direction: Float[Tensor, " width"] | None = None
     """Instead of units; its length does not matter."""
     value: float | Float[Tensor, " coordinates"] = 0.0
-    """What `fix`, `scale`, `threshold` and `add` need, and the means for `mean`; one a coordinate or for all."""
+    """What `fix`, `scale`, `threshold` and `add` need, means for `mean`; one a coordinate or for all."""
     site: Site = Site.mlp_post
 
     def __post_init__(self) -> None:

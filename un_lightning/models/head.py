@@ -68,7 +68,7 @@ def read_head(model: FrozenModel) -> Head:
         Matrices on the device on which the model is now.
 
     Raises:
-        UserError: The model is of another kind, or its logits are not what its final norm and unembedding give.
+        UserError: The model is of another kind, or its logits are not what final norm and unembedding give.
     """
     from transformers import PreTrainedModel
 

@@ -1,10 +1,10 @@
 """The final residual after a change of activations, without running again what lies below the change.
 
-One untouched forward pass records what goes into each block. An edit at layer l then needs the blocks above l
-alone: what the edited units write is added to the recorded output of block l, for one more of a unit adds its
-row of the output projection and nothing else. Whether that holds, and whether blocks follow one another without
-anything in between, is tried on the first tokens; where it does not hold, block l, or the whole trunk, runs again
-with the edit in place, which is slower and gives the same.
+One untouched forward pass records what goes into each block. An edit at layer l then needs the blocks above
+l alone: what the edited units write is added to the recorded output of block l, for one more of a unit adds
+its row of the output projection and nothing else. Whether that holds, and whether blocks follow one another
+without anything in between, is tried on the first tokens; where it does not hold, block l, or the whole
+trunk, runs again with the edit in place, which is slower and gives the same.
 """
 
 import itertools

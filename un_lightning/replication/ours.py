@@ -197,7 +197,9 @@ QUANTITIES: dict[str, Callable[..., Any]] = {
     "properties/percentile/([a-z_]+)": _percentile,
     "families/alphabet": _alphabet,
     "families/universal/unexplained": _unexplained,
-    "prediction/kurt_above_10": lambda ours: int((ours.table("prediction", "neurons")["vocab_kurt"] > 10).sum()),
+    "prediction/kurt_above_10": lambda ours: int(
+        (ours.table("prediction", "neurons")["vocab_kurt"] > 10).sum()
+    ),
     "prediction/kurt_above_10/by_layer": _by_layer,
     r"prediction/(vocab_kurt|vocab_skew)/p(\d+)": _trend,
 }

@@ -96,7 +96,9 @@ def study_config(
         analysis = dataclasses.replace(analysis, **own)
         own_plain |= own
     return (
-        dataclasses.replace(config, **changes, data=dataclasses.replace(config.data, **data), analysis=analysis),
+        dataclasses.replace(
+            config, **changes, data=dataclasses.replace(config.data, **data), analysis=analysis
+        ),
         {**plain, **changes, "data": {**plain["data"], **_plain(data)}, "analysis": own_plain},
         near,
     )
@@ -105,6 +107,8 @@ def study_config(
 def _data(config: Config, study: str, made: bool) -> dict[str, Any]:
     """What a study reads otherwise; fewer tokens of the same text come from the store that is there."""
     own = dict(config.analysis.data.get(study, {}))
+    if "tokens" in own:
+        own["tokens"] = min(own["tokens"], config.data.tokens)
     fewer = own.get("tokens", config.data.tokens) < config.data.tokens
     if made and fewer and "context" not in own and config.data.source is not DataSource.store:
         tokenizer = shared_tokenizer(config.models, config.data.tokenizer)
@@ -117,9 +121,7 @@ def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: str(value) if isinstance(value, DataSource) else value for key, value in data.items()}
 
 
-def replication_results(
-    config: Config, found: Mapping[str, Path], published: list[Published]
-) -> Results:
+def replication_results(config: Config, found: Mapping[str, Path], published: list[Published]) -> Results:
     """Our values, and how many of the published ones they agree with.
 
     Args:

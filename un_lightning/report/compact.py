@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 
-DIGITS = 5
+DIGITS = 4
 """Significant digits that pages keep."""
 
 ByNeuron = dict[int, list[list[Any]]]
@@ -53,5 +53,6 @@ def by_neuron(table: pd.DataFrame, names: Sequence[str]) -> ByNeuron:
     neurons, first = np.unique(table["neuron"].to_numpy(), return_index=True)
     ends = [*first[1:].tolist(), len(rows)]
     return {
-        neuron: rows[start:end] for neuron, start, end in zip(neurons.tolist(), first.tolist(), ends, strict=True)
+        neuron: rows[start:end]
+        for neuron, start, end in zip(neurons.tolist(), first.tolist(), ends, strict=True)
     }

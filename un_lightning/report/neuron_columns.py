@@ -1,13 +1,14 @@
 """What the columns of neuron tables mean, and which of them a table shows first."""
 
 FIRST = (
-    "excess_corr", "mean_corr", "universal", "family", "label", "vr", "class", "skew", "kurt", "sparsity", "vocab_kurt",
+    "excess_corr", "mean_corr", "universal", "family", "label", "vr", "class", "skew", "kurt", "sparsity",
+    "vocab_kurt",
 )  # fmt: skip
 """Columns that the table of neurons shows at first, as far as they exist."""
 
 NOTES = {
     "valid": "never NaN or infinite, and not constant",
-    "excess_corr": "mean over the other models of the largest correlation, less the same against rotated models",
+    "excess_corr": "mean over models of the largest correlation, less the same against rotated models",
     "max_corr": "largest correlation with any neuron of another model: the largest over models",
     "mean_corr": "largest correlation with any neuron of another model: mean over models",
     "min_corr": "largest correlation with any neuron of another model: the smallest over models",

@@ -13,6 +13,10 @@ from un_lightning.report.neuron_sources import Sources
 Details = dict[int, dict[str, Any]]
 """What is known of each neuron of a layer, by section."""
 
+SHOWN = {"matches": (-1, 5), "neighbours": (1, 5), "tokens": (1, 12)}
+"""Smallest and largest rank that a section shows."""
+LABELS = 8
+"""Labels of a neuron, those that explain most."""
 BARS = 80
 """Bars of a histogram; the runs count more bins than a page has room for."""
 POINTS = 400
@@ -43,13 +47,16 @@ _TABLES = {
     "heads": (
         "attention",
         "pairs",
-        ["head_layer", "head", "score_shifted", "mean_bos_change", "bos_attention", "pearson_activation_bos_change"],
+        [
+            "head_layer", "head", "score_shifted", "mean_bos_change", "bos_attention",
+            "pearson_activation_bos_change",
+        ],
     ),
 }  # fmt: skip
 """Sections that are rows of a table: analysis, table, columns."""
 EFFECTS = (
-    "total_effect", "direct_effect", "norm_mediated", "loss_change", "entropy_change", "reciprocal_rank_change",
-    "top_changed", "kl", "frequency_mediated",
+    "total_effect", "direct_effect", "norm_mediated", "loss_change", "entropy_change",
+    "reciprocal_rank_change", "top_changed", "kl", "frequency_mediated",
 )  # fmt: skip
 """Effects of setting a neuron to zero, each with a standard error."""
 
@@ -71,9 +78,8 @@ def layer_details(sources: Sources, model: str, layer: int, texts: dict[int, str
 
     for section, (analysis, table, names) in _TABLES.items():
         rows = sources.rows(analysis, table, model, layer)
-        rows = rows[np.abs(rows["rank"]) <= 10] if section == "matches" and len(rows) else rows
-        order = [name for name in ("metric", "value") if section == "curves" and name in rows]
-        take(section, by_neuron(rows.sort_values(order, kind="stable") if order else rows, names))
+        if len(rows):
+            take(section, by_neuron(_chosen(section, rows), names))
     take("histogram", _histograms(sources.rows("activations", "histograms", model, layer), ["counts"]))
     take("labelled", _histograms(sources.rows("families", "histograms", model, layer), ["having", "lacking"]))
     take("positions", _positions(sources, model, layer))
@@ -83,6 +89,17 @@ def layer_details(sources: Sources, model: str, layer: int, texts: dict[int, str
     for section, rows in examples(sources, model, layer, texts).items():
         take(section, rows)
     return found
+
+
+def _chosen(section: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that a section has room for, in the order in which it shows them."""
+    if section in SHOWN:
+        low, high = SHOWN[section]
+        return rows[rows["rank"].between(low, high)]
+    if section == "labels":
+        rows = rows.sort_values("vr", ascending=False, kind="stable")
+        return rows.groupby("neuron", sort=False).head(LABELS)
+    return rows.sort_values(["metric", "value"], kind="stable") if section == "curves" else rows
 
 
 def _histograms(table: pd.DataFrame, names: list[str]) -> dict[int, Any]:
@@ -111,11 +128,12 @@ def _histograms(table: pd.DataFrame, names: list[str]) -> dict[int, Any]:
 
 
 def _positions(sources: Sources, model: str, layer: int) -> dict[int, Any]:
+    """Mean pre-activation at each position of the block."""
     for analysis in ("activations", "families"):
         table = sources.rows(analysis, "positions", model, layer)
         if len(table):
-            rows = zip(table["neuron"].tolist(), table["mean"], table["sparsity"], strict=True)
-            return {n: [short(np.asarray(mean), 3), short(np.asarray(fires), 3)] for n, mean, fires in rows}
+            pairs = zip(table["neuron"].tolist(), table["mean"], strict=True)
+            return {neuron: short(np.asarray(mean), 3) for neuron, mean in pairs}
     return {}
 
 
@@ -133,7 +151,8 @@ def _points(table: pd.DataFrame) -> dict[int, Any]:
     if table.empty:
         return {}
     parts = [
-        part.iloc[:: -(-len(part) // POINTS)] for _, part in table.groupby(["neuron", "head_layer", "head"], sort=False)
+        part.iloc[:: -(-len(part) // POINTS)]
+        for _, part in table.groupby(["neuron", "head_layer", "head"], sort=False)
     ]
     return by_neuron(pd.concat(parts), ["head_layer", "head", "activation", "bos_change"])
 

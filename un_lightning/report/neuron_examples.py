@@ -9,14 +9,14 @@ from un_lightning.report.compact import short
 from un_lightning.report.neuron_sources import Sources
 
 
-VALUE_DIGITS = 3
-"""Significant digits of the activations that shade a text."""
+STEPS = 1000
+"""Activations that shade a text are whole numbers: so many are the largest of the text."""
 
 
 def token_texts(sources: Sources) -> dict[int, str]:
     """Texts of tokens by id, as far as the runs' tables have them."""
     texts: dict[int, str] = {}
-    for table, name in (("texts", "text"), ("tokens", "token")):
+    for table, name in (("tokens", "token"), ("texts", "text")):
         for path in sources.files(table):
             if {"token_id", name} <= {*_columns(path)}:
                 rows = pd.read_parquet(path, columns=["token_id", name]).drop_duplicates()
@@ -30,9 +30,9 @@ def examples(sources: Sources, model: str, layer: int, texts: dict[int, str]) ->
     Families list the largest activations of some neurons, too: they stand in where nothing else does.
 
     Returns:
-        By section and neuron, a list of examples: `v` the activation, `at` the place of its token, `ids` and
-        `values` of all tokens or, where their texts are not known, `parts` (before, the token, behind), `q`
-        the quantile, and `where` (subset, document, position in it).
+        By section and neuron, a list of examples: `v` the activation, `at` the place of its token, `ids` of
+        all tokens or, where their texts are not known, `parts` (before, the token, behind), `values` of all
+        tokens in units of `unit`, `q` the quantile, and `where` (subset, document, position in it).
     """
     table = sources.rows("activations", "examples", model, layer)
     if table.empty:
@@ -43,7 +43,8 @@ def examples(sources: Sources, model: str, layer: int, texts: dict[int, str]) ->
         table = table.assign(kind="top", quantile=np.nan)
     found: dict[str, dict[int, Any]] = {"top": {}, "sample": {}}
     for row in table.sort_values(["neuron", "rank"], kind="stable").to_dict("records"):
-        found[row["kind"]].setdefault(int(row["neuron"]), []).append(_example(row, texts))
+        own = {str(name): value for name, value in row.items()}
+        found[own["kind"]].setdefault(int(own["neuron"]), []).append(_example(own, texts))
     return found
 
 
@@ -58,7 +59,8 @@ def _example(row: dict[str, Any], texts: dict[int, str]) -> dict[str, Any]:
     example |= {"ids": ids, "at": int(row["at"])}
     values = row.get("values")
     if isinstance(values, np.ndarray) and len(values) == len(ids):
-        example["values"] = short(values, VALUE_DIGITS)
+        unit = max(float(np.abs(values).max()), 1e-30) / STEPS
+        example |= {"unit": short(np.array([unit]))[0], "values": np.rint(values / unit).astype(int).tolist()}
     return example
 
 

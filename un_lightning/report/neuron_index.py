@@ -24,8 +24,13 @@ class Index:
 
     def blocks(self) -> list[tuple[int, int, pd.DataFrame]]:
         """Index of the model, layer, and rows of every layer of every model."""
-        groups = self.table.groupby(["model", "layer"], sort=False)
-        return [(self.models.index(str(model)), int(layer), rows) for (model, layer), rows in groups]
+        places = {model: place for place, model in enumerate(self.models)}
+        keys = self.table[["model", "layer"]].drop_duplicates()
+        groups = self.table.groupby(["model", "layer"])
+        return [
+            (places[model], layer, groups.get_group((model, layer)))
+            for model, layer in zip(keys["model"].tolist(), keys["layer"].tolist(), strict=True)
+        ]
 
 
 def make_index(sources: Sources) -> Index:
@@ -50,7 +55,9 @@ def _of_model(sources: Sources, model: str, source: dict[str, str]) -> pd.DataFr
             continue
         table = table.assign(model=model)
         if not {*KEYS} <= {*table.columns} or table.duplicated(KEYS).any():
-            raise UserError(f"the neuron table of the {analysis} run does not name each neuron of {model} once")
+            raise UserError(
+                f"the neuron table of the {analysis} run does not name each neuron of {model} once"
+            )
         table = table.set_index(KEYS)
         table = table[[name for name in table if _can_show(table[name])]]
         for name in table:
@@ -79,7 +86,7 @@ def _can_show(column: pd.Series) -> bool:
 
 def catalogue(index: Index) -> list[dict[str, Any]]:
     """Name, kind, origin and meaning of every column, in the order in which a page shows them."""
-    names = [name for name in index.table if name not in KEYS]
+    names = [str(name) for name in index.table if name not in KEYS]
     order = {name: place for place, name in enumerate(FIRST)}
     names.sort(key=lambda name: order.get(name, len(order)))
     return [

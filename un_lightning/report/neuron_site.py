@@ -21,7 +21,7 @@ from un_lightning.report.neuron_sources import Sources
 
 PAGE = "index.html"
 SCRIPTS = ("data.js", "format.js", "charts.js", "neurons.js", "evidence.js", "neuron.js", "pages.js")
-CHUNK = 128
+CHUNK = 64
 """Neurons of a layer whose details are in one file."""
 _MARK = "data/index.js"
 
@@ -88,14 +88,17 @@ def data_files(sources: Sources, index: Index, title: str) -> Iterator[tuple[str
             }
         )
     yield "texts", {"ids": sorted(used), "texts": [texts[token] for token in sorted(used)]}
-    yield "index", {
-        "title": title,
-        "models": index.models,
-        "columns": columns,
-        "layers": layers,
-        "chunk": CHUNK,
-        "runs": [[run.analysis, run.name] for run in sources.runs],
-    }
+    yield (
+        "index",
+        {
+            "title": title,
+            "models": index.models,
+            "columns": columns,
+            "layers": layers,
+            "chunk": CHUNK,
+            "runs": [[run.analysis, run.name] for run in sources.runs],
+        },
+    )
 
 
 def script(name: str, content: Any) -> str:

@@ -14,8 +14,8 @@ KEYS = ["model", "layer", "neuron"]
 PRECEDENCE = ("correlation", "activations", "weights", "families", "prediction", "neuron_table")
 """Analyses whose columns come first, and win where two have a column of one name."""
 SHOWN = (
-    "neurons", "matches", "examples", "histograms", "positions", "texts", "tokens", "neighbours", "best_labels",
-    "explanations", "next_token", "curves", "effects", "pairs", "sets", "contrasts",
+    "neurons", "matches", "examples", "histograms", "positions", "texts", "tokens", "neighbours",
+    "best_labels", "explanations", "next_token", "curves", "effects", "pairs", "sets", "contrasts",
 )  # fmt: skip
 """Tables that pages show."""
 
@@ -47,12 +47,18 @@ class Sources:
         if len(known) > 1:
             raise UserError(f"the runs are of {', '.join(known)}; pages show the neurons of one family")
         self.family = next(iter(known), "")
-        sites = {str(run.summary["site"]) for run in self.runs if run.analysis == "correlation" and "site" in run.summary}
+        sites = {
+            str(run.summary["site"])
+            for run in self.runs
+            if run.analysis == "correlation" and "site" in run.summary
+        }
         if len(sites) > 1:
             raise UserError(f"the correlations are of different units ({', '.join(sorted(sites))})")
         self.models = list(dict.fromkeys(model for a in self.analyses() for model in self.of(a, "neurons")))
         if not self.models:
-            raise UserError("none of these runs has a table of neurons: give runs of correlation, activations, …")
+            raise UserError(
+                "none of these runs has a table of neurons: give runs of correlation, activations, …"
+            )
 
     def analyses(self) -> list[str]:
         """Analyses that there are runs of, those whose columns come first in front."""
@@ -65,7 +71,9 @@ class Sources:
 
     def files(self, table: str) -> Iterable[Path]:
         """Files of a table of any analysis, each once."""
-        return dict.fromkeys(p for (_, name), own in self._paths.items() if name == table for p in own.values())
+        return dict.fromkeys(
+            p for (_, name), own in self._paths.items() if name == table for p in own.values()
+        )
 
     @property
     def reference(self) -> str:
@@ -82,7 +90,9 @@ class Sources:
         path = self.of(analysis, table).get(model)
         if path is None:
             return pd.DataFrame()
-        wanted = [("model", "==", model)] if "model" in pq.read_schema(path).names else []
+        wanted: list[tuple[str, str, str | int]] = (
+            [("model", "==", model)] if "model" in pq.read_schema(path).names else []
+        )
         if layer is not None:
             wanted.append(("layer", "==", layer))
         try:

@@ -106,7 +106,7 @@ class FollowedLabels(Statistic):
             index = slot * self.width + places.flatten()[where]
             having.index_add_(0, index, torch.ones_like(index))
         own = self.tensors["product"][:, columns]
-        own.index_add_(0, known, product.double().view(len(known), -1, self.slots))
+        own.index_add_(0, known, product.double().view(len(known), values.shape[1], self.slots))
         self.tensors["having"][columns] += having.view(-1, self.slots, self.width)
 
     def lacking(self, histogram: Histogram) -> Int64[Tensor, "units slots bins"]:

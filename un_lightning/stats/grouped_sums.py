@@ -1,9 +1,9 @@
-"""Sums of groups of tokens, and means with errors that know that neighbouring tokens are no independent draws.
+"""Sums of groups of tokens, and means with errors that know that neighbouring tokens depend on each other.
 
-A group is a stretch of whole blocks, so all but a few documents lie in one group. What is compared was measured
-on the same tokens, so a difference is taken within each group before its error is estimated: the errors are
-paired. Groups depend on the order of the stream alone, so the sums are the same for any batch size and any
-number of ranks.
+A group is a stretch of whole blocks, so all but a few documents lie in one group. What is compared was
+measured on the same tokens, so a difference is taken within each group before its error is estimated: the
+errors are paired. Groups depend on the order of the stream alone, so the sums are the same for any batch
+size and any number of ranks.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """What a model predicts at each token: loss, entropy, rank, and how far that is from the untouched run.
 
-Nothing is sorted: the rank of the true token is the number of tokens with a larger logit, so that of equal logits
-none is before the other.
+Nothing is sorted: the rank of the true token is the number of tokens with a larger logit, so that of equal
+logits none is before the other.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 // Small charts in SVG, coloured by the style sheet.
 "use strict";
 
-const WIDTH = 460, HEIGHT = 190, LEFT = 46, BOTTOM = 34, TOP = 10, RIGHT = 12;
+const WIDTH = 400, HEIGHT = 180, LEFT = 46, BOTTOM = 34, TOP = 10, RIGHT = 12;
 
 function svg(kind, attributes = {}, ...children) {
   const [tag, ...classes] = kind.split(".");
@@ -69,7 +69,7 @@ function curve(points, xTitle, yTitle) {
   const { root, x, y } = frame([Math.min(...known.map((p) => p[0])), Math.max(...known.map((p) => p[0]))], [Math.min(0, ...ys), Math.max(0, ...ys)], xTitle, yTitle);
   const line = (side) => known.map((point) => `${x(point[0])},${y(point[side])}`);
   if (known[0].length > 2) root.append(svg("polygon.band", { points: [...line(2), ...line(3).reverse()].join(" ") }));
-  root.append(svg("line.zero", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(0), y2: y(0) }), svg("polyline.line", { points: line(1).join(" ") }));
+  root.append(svg("line.zero", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(0), y2: y(0) }), svg("polyline.curve", { points: line(1).join(" ") }));
   if (known.length < 40) root.append(...known.map((point) => svg("circle.dot", { cx: x(point[0]), cy: y(point[1]), r: 2.6 })));
   return el("figure", {}, root);
 }

@@ -43,7 +43,10 @@ async function fillMatch(neurons, model, { layer, neuron }, room) {
   if (row < 0) return;
   await neurons.need(["excess_corr", "mean_corr", "family", "class"]);
   const facts = [["excess", neurons.value("excess_corr", row)]].filter(([, value]) => value !== null).map(([name, value]) => `${name} ${number(value)}`);
-  for (const name of ["family", "class"]) if (neurons.value(name, row)) facts.push(neurons.value(name, row));
+  for (const name of ["family", "class"]) {
+    const value = neurons.value(name, row);
+    if (value && value !== "other") facts.push(value);
+  }
   room.append(el("p.soft", {}, facts.join(" · ")));
   const { top, tokens, cosines } = await neurons.details(row);
   const best = (tokens ?? []).filter(([by]) => by === "mean").slice(0, 6).map((each) => each[2]);
@@ -64,7 +67,7 @@ function histogramSection({ histogram: all, labelled, positions }) {
   if (all) charts.push(el("div", {}, el("h3", {}, "All tokens"), histogram(all, ["all"], "pre-activation")));
   if (labelled) charts.push(el("div", {}, el("h3", {}, "By its label ", label(labelled.label)), histogram(labelled, ["with", "without"], "pre-activation")));
   if (positions) {
-    const points = positions[0].map((mean, at) => [at, mean]);
+    const points = positions.map((mean, place) => [place, mean]);
     charts.push(el("div", {}, el("h3", {}, "By position"), curve(points, "position in the block", "mean pre-activation")));
   }
   return card("Activation", null, charts.length ? el("div.charts", {}, charts) : null);
@@ -78,9 +81,9 @@ function example(found, texts, scale) {
     line.append(inContext(before), el("mark.own", { "data-value": found.v, "data-token": own }, inContext(own)), inContext(behind));
     return line;
   }
-  const most = scale ?? Math.max(...(found.values ?? [found.v]).map(Math.abs), 1e-9);
+  const most = scale ?? Math.max(Math.abs(found.v), 1e-9);
   found.ids.forEach((id, i) => {
-    const text = texts.get(id), value = found.values ? found.values[i] : i === found.at ? found.v : null;
+    const text = texts.get(id), value = i === found.at ? found.v : found.values ? found.values[i] * found.unit : null;
     const own = i === found.at;
     if (value === null) return line.append(inContext(text));
     const mark = el(own ? "mark.own" : "mark", { "data-value": value, "data-token": text }, inContext(text));

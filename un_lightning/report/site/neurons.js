@@ -107,10 +107,12 @@ class NeuronGrid {
     if (!this.root.clientHeight) return;
     const columns = this.shown.map((name) => this.neurons.named.get(name));
     if (heads) {
-      const widths = ["6.5rem", ...(this.model === null ? ["8rem"] : []), ...columns.map((c) => (c.kind === "text" ? "minmax(9rem,2fr)" : `minmax(${Math.max(6.2, c.name.length * 0.55 + 1.9)}rem,1fr)`))];
-      this.root.style.setProperty("--columns", widths.join(" "));
+      const wide = (column) => (column.kind === "text" ? (column.name.endsWith("label") ? 12.5 : 7) : Math.max(5.3, column.name.length * 0.56 + 1.9));
+      const widths = [6, ...(this.model === null ? [7] : []), ...columns.map(wide)];
+      this.root.style.setProperty("--columns", `${widths.map((width) => `${width}em`).join(" ")} 1fr`);
+      this.root.style.setProperty("--width", `${widths.reduce((sum, width) => sum + width, 0)}em`);
       const place = [{ name: "neuron", kind: "text", note: "layer and number" }, ...(this.model === null ? [{ name: "model", kind: "text" }] : [])];
-      this.heads.replaceChildren(...[...place, ...columns].map((column) => el(column.kind === "text" ? "button" : "button.number",
+      this.heads.replaceChildren(...[...place, ...columns].map((column) => el(column.kind === "text" ? "button" : `button.${column.kind === "flag" ? "flag" : "number"}`,
         { type: "button", "data-name": column.name, title: column.note, "aria-sort": this.sort === column.name ? (this.descending ? "descending" : "ascending") : null },
         column.name + (this.sort === column.name ? (this.descending ? " ▾" : " ▴") : ""))));
       this.room.style.height = `${this.rows.length * LINE}px`;
@@ -125,7 +127,7 @@ class NeuronGrid {
       if (this.model === null) cells.push(el("span", {}, this.neurons.models[this.neurons.model[row]]));
       for (const column of columns) {
         const text = cellText(this.neurons, column, row);
-        cells.push(el(column.kind === "text" ? "span" : column.kind === "flag" ? "span.number.flag" : "span.number", { title: column.kind === "text" ? text : null }, text));
+        cells.push(el(column.kind === "text" ? "span" : column.kind === "flag" ? "span.flag" : "span.number", { title: column.kind === "text" ? text : null }, text));
       }
       lines.push(el(place === this.chosen ? "div.line.chosen" : "div.line", { "data-place": place, role: "row" }, cells));
     }

@@ -9,7 +9,7 @@ async function start() {
   const neurons = new Neurons(index);
   document.title = index.title;
   at("home").textContent = index.title;
-  at("runs").textContent = `From ${index.runs.map(([analysis, name]) => `${analysis} (${name})`).join(", ")}.`;
+  at("runs").append(...index.runs.map(([analysis, name]) => el("li", {}, `${analysis}: ${name}`)));
   const grid = new NeuronGrid(neurons, document.querySelector(".grid"), at("count"), document.querySelector(".columns"), (row) => { location.hash = neurons.address(row); });
   const choice = at("model");
   index.models.forEach((model, place) => choice.append(el("option", { value: place }, `model ${model}`)));
