@@ -58,6 +58,9 @@ def test_any_depth_and_no_change_of_the_original():
         ("a={'password':'a, b', n: 1}", "a={'password':***, n: 1}"),
         ("models.secrets={a: abc, b: abc}", "models.secrets=***"),
         ("url=http://host/?token=abc", "url=http://host/?token=***"),
+        ("url=s3://me:abc@host/a:b@c", "url=s3://me:***@host/a:b@c"),
+        ("notes=by hf_abcdefghijklmnopqrstuvwxyz", "notes=by ***"),
+        ("data.path=/a:b/c@d", "data.path=/a:b/c@d"),
         ("data.tokens=1000", "data.tokens=1000"),
         ("experiment=tiny/universality", "experiment=tiny/universality"),
         ("models.tokenizer=bundled:x", "models.tokenizer=bundled:x"),
@@ -65,6 +68,11 @@ def test_any_depth_and_no_change_of_the_original():
 )
 def test_arguments(argument, expected):
     assert redact_argument(argument) == expected
+
+
+def test_secrets_in_values():
+    found = redact({"data": {"path": "https://me:abc@host/x", "list": ["http://host/?api_key=abc&n=1"]}})
+    assert found == {"data": {"path": "https://me:***@host/x", "list": ["http://host/?api_key=***"]}}
 
 
 def test_the_command_line_comes_back(monkeypatch):

@@ -16,13 +16,17 @@ _PAIR = re.compile(
     r"(?P<value>\{.*\}|\[.*\]|\"[^\"]*\"|'[^']*'|[^\s,}\]]+)",
     re.IGNORECASE,
 )
+_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
+_ACCESS = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
+"""Hugging Face's access tokens, which give themselves away by how they begin."""
 
 
 def redact(config: Mapping[str, Any]) -> dict[str, Any]:
     """Copy a config with every secret replaced by `***`.
 
     A secret is what stands under a key like `hub_token`, `api_key`, `password` or `client_secret`, at any
-    depth. None and booleans are kept: they say whether there is a secret, and hold none.
+    depth, and a password or token in an address. None and booleans are kept: they say whether there is a
+    secret, and hold none.
 
     Args:
         config: The config; it is not changed.
@@ -38,7 +42,8 @@ def redact(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def redact_argument(argument: str) -> str:
     """Mask the values of secrets in one argument of a command line, such as `models.hub_token=abc`."""
-    return _PAIR.sub(rf"\g<name>\g<sign>{MASK}", argument)
+    argument = _PASSWORD.sub(rf"\1:{MASK}@", argument)
+    return _ACCESS.sub(MASK, _PAIR.sub(rf"\g<name>\g<sign>{MASK}", argument))
 
 
 @contextmanager
@@ -61,4 +66,4 @@ def _walk(value: Any) -> Any:
         return redact(value)
     if isinstance(value, list | tuple):
         return [_walk(item) for item in value]
-    return value
+    return redact_argument(value) if isinstance(value, str) else value

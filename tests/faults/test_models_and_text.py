@@ -12,8 +12,14 @@ from un_lightning.models import family
 
 RARE = 4000
 """A token that only the last block has."""
-REFUSE = {"entropy", "attention", "ablation"}
-"""Analyses of what a model predicts, of which nothing is left when one activation is not finite."""
+REFUSE = {
+    "exact": "no unit of 'a' can be correlated: each is constant, or was NaN or infinite at some token",
+    "screen": "no unit of 'a' can be correlated: each is constant, or was NaN or infinite at some token",
+    "entropy": "the predictions of 'a' are not finite at some tokens of this text",
+    "ablation": "the predictions of 'a' are not finite at some tokens of this text",
+    "attention": "the activations of 'a' are not finite at some tokens of this text",
+}
+"""Analyses of which nothing is left when all activations at one token are not finite."""
 
 
 def neurons(folder, model="a"):
@@ -74,8 +80,9 @@ def test_one_layer(go):
 def test_a_vocabulary_that_ends_before_the_tokenizer(analysis, go):
     stopped = go(analysis, models__architecture__vocab_size=4000)
     assert stopped.code == 2
-    assert stopped.err.startswith("error: ")
-    assert "4000" in stopped.err
+    assert stopped.err.startswith(
+        "error: the tokenizer has token 4095, but the embedding of model 'a' ends at 3999"
+    )
 
 
 @pytest.fixture
@@ -138,10 +145,14 @@ def test_a_token_that_makes_every_activation_nan(analysis, go, broken, tmp_path)
     done = go(analysis, write_store(tmp_path / "rare", tokens), run_dir="mine")
     if analysis in REFUSE:
         assert done.code == 2
-        assert "not finite" in done.err
-        return
-    if analysis == "weights":
+        assert done.err.startswith("error: ")
+        assert REFUSE[analysis] in done.err
         return
     assert (done.code, done.err) == (0, "")
     summary = json.loads((tmp_path / "mine" / "summary.json").read_text())
-    assert summary["neurons/invalid"] == summary["neurons/count"]
+    if analysis == "prediction":
+        before = pd.read_parquet(tmp_path / "mine" / "tables" / "next_token.parquet")
+        assert len(before) > 0
+        assert before[["difference", "auroc"]].isna().all(axis=None)
+    elif analysis != "weights":  # which reads no activations
+        assert summary["neurons/invalid"] == summary["neurons/count"]

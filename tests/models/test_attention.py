@@ -9,9 +9,9 @@ from un_lightning.models.attention import embed, read_attention
 from un_lightning.stats.attention_paths import bos_attention, causal_pattern, centred
 
 
-@pytest.fixture
-def model(build_model):
-    return build_model("gpt2").double()
+@pytest.fixture(params=[{}, {"scale_attn_by_inverse_layer_idx": True}], ids=["plain", "by layer"])
+def model(build_model, request):
+    return build_model("gpt2", **request.param).double()
 
 
 def test_patterns_match_eager_attention(model, tokens):
@@ -33,7 +33,9 @@ def test_patterns_match_eager_attention(model, tokens):
 def test_weights_are_the_processed_ones(model):
     state = {name: value.numpy() for name, value in model.state_dict().items()}
     blocks, _, _ = gpt2_processed(state, layers=3, heads=2)
-    for own, truth in zip(read_attention("a", model), blocks, strict=True):
+    for layer, (own, truth) in enumerate(zip(read_attention("a", model), blocks, strict=True)):
+        assert own.score_scale == (1 / (layer + 1) if model.config.scale_attn_by_inverse_layer_idx else 1)
+        truth["W_Q"] = own.score_scale * truth["W_Q"]
         for name in ("W_Q", "W_K", "W_V", "W_O", "w_out"):
             torch.testing.assert_close(getattr(own, name), torch.from_numpy(truth[name]), msg=name)
 
@@ -44,10 +46,9 @@ def test_other_architectures_are_refused(build_model, kind):
         read_attention("a", build_model(kind))
 
 
-@pytest.mark.parametrize("change", [{"scale_attn_by_inverse_layer_idx": True}, {"scale_attn_weights": False}])
-def test_other_scales_of_scores_are_refused(build_model, change):
-    with pytest.raises(UserError, match=next(iter(change))):
-        read_attention("a", build_model("gpt2", **change))
+def test_scores_of_another_scale_are_refused(build_model):
+    with pytest.raises(UserError, match="scale_attn_weights"):
+        read_attention("a", build_model("gpt2", scale_attn_weights=False))
 
 
 def test_half_precision_is_read_as_float32(build_model):

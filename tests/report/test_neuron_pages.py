@@ -163,7 +163,7 @@ def test_a_page_shows_every_kind_of_evidence(opened):
     assert match.locator("a").first.get_attribute("href") == "#/b/L1.8"
     assert "0.800" in match.inner_text()
     assert page.locator("#activation .area").count() == 3  # all tokens; with its label and without
-    assert "with (100 tokens)" in page.locator("#activation").inner_text()
+    assert "with: 100 tokens" in page.locator("#activation").inner_text()
     assert page.locator("#interventions .curve").count() == 1
     assert page.locator("#interventions .point").count() > 300
     assert "0.050 … 0.150" in page.locator("#interventions").inner_text()

@@ -73,6 +73,18 @@ def test_batches_ranks_and_stops_change_nothing(whole, stream, sizes):
         assert torch.equal(other.tensors["inside"], whole.tensors["inside"])
 
 
+def test_activations_that_are_not_finite_have_no_auroc():
+    """Only those of the neuron that was broken, whose bins would be compared with each other."""
+    sums = fresh()
+    values = torch.full((4, 3), 50.0) + torch.arange(4)[:, None] / 10
+    values[1, 1] = torch.nan
+    inside = torch.tensor([[True], [False], [True], [False]]).expand(4, len(OWNER))
+    sums.add(torch.zeros(4, dtype=torch.int64), values, inside)
+    found = sums.contrast(0.9)
+    assert torch.equal(found.auroc.isnan(), torch.tensor([owner == 1 for owner in OWNER.tolist()]))
+    assert torch.equal(found.difference.isnan(), found.auroc.isnan())
+
+
 def test_sets_that_never_come_and_values_that_are_not_finite():
     sums = fresh()
     values = torch.tensor([[50.0, torch.nan, 50.0], [51.0, 50.0, torch.inf]])

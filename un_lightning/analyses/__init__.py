@@ -38,6 +38,7 @@ REPORTS = {
 STUDIES = {
     "neuron_table": "un_lightning.neuron_table:run_neuron_table",
     "replicate": "un_lightning.replication.study:run_replicate",
+    "emergence": "un_lightning.emergence.study:run_emergence",
 }
 """Module and function of each `analysis.kind` that is several runs and what they found together."""
 

@@ -69,7 +69,12 @@ class AttentionAnalysis(OneModel):
             bos.append((values / scale[..., None])[0, 0])
             self._add_heads(layer, residual, behind)
 
+        if not behind.any():
+            raise UserError(
+                "no token was counted behind analysis.first: read more tokens, or change data.exclude"
+            )
         self._walk(pilot.tokens, read, keep)
+        self.after_batch()
         known = {"bos": torch.stack(bos)}
         if self.pairs is None:
             scores = Scores(self.layers, known["bos"], self.heads.mean("normal"))
@@ -165,6 +170,14 @@ class AttentionAnalysis(OneModel):
                         self.found[screen].add(activation, original[:, None] - without)
 
         self._walk(tokens, read, keep)
+
+    def after_batch(self) -> None:
+        """Stop where nothing can be found any more: every head reads what one neuron writes."""
+        if not torch.isfinite(self.heads.tensors["normal"]).all():
+            raise UserError(
+                f"the activations of '{self.model.name}' are not finite at some tokens of this text: one of "
+                "them overflows, or training diverged"
+            )
 
     def report(self) -> Results:
         """Tables, figures and scalars."""

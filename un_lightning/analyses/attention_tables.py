@@ -38,6 +38,7 @@ def head_table(scores: Scores, heads: HeadSums, model: str, directions: int, see
                 "value_norm": float(typical[layer, head]),
                 "bos_value_norm": float(written[head]),
                 "value_ratio": float(typical[layer, head] / written[head]),
+                "score_scale": own.score_scale,
             }
             for kind in KINDS:
                 known, chance = found[kind][head], null[kind][head]

@@ -12,6 +12,7 @@ from un_lightning.analyses.measure_report import FamilyMeasures
 from un_lightning.analyses.member_sums import MemberSums
 from un_lightning.analyses.pair_correlation import PairFindings, View
 from un_lightning.config import Baseline, CorrelationConfig
+from un_lightning.errors import UserError
 from un_lightning.figures import correlation as figures
 from un_lightning.models.units import Units
 from un_lightning.results import Results
@@ -37,7 +38,11 @@ def correlation_results(
         count: Counted tokens.
         sums: What each model contributes to its pairs, for measures.
         intervals: Readings during the pass, for error columns.
+
+    Raises:
+        UserError: A member has no unit that can be correlated.
     """
+    refuse_broken(members)
     views: dict[str, dict[str, View]] = {name: {} for name in members}
     measures = FamilyMeasures(config)
     for (left, right), found in findings.items():
@@ -65,6 +70,20 @@ def correlation_results(
     units = members[reference].units
     results.headline = correlation_headline(results.scalars, reference, units, config.baseline)
     return results
+
+
+def refuse_broken(members: Mapping[str, MemberSums]) -> None:
+    """Refuse a family of which a member has nothing to correlate: no mean over its members would exist.
+
+    Raises:
+        UserError: All units of a member are constant, or were ever NaN or infinite.
+    """
+    for name, member in members.items():
+        if not bool(member.moments.valid.any()):
+            raise UserError(
+                f"no unit of '{name}' can be correlated: each is constant, or was NaN or infinite at some "
+                "token of this text; leave the model out of models.members"
+            )
 
 
 def neuron_table(member: MemberSums, views: dict[str, View], threshold: float) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from un_lightning.analyses.family_assignment import NAMES
@@ -34,7 +35,7 @@ def count_table(neurons: pd.DataFrame) -> pd.DataFrame:
                     for family in NAMES
                 ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["model", "group", "layer", "family", "count", "total"])
-    count, total = table["count"].to_numpy(), table["total"].to_numpy()
+    count, total = (table[name].to_numpy(dtype=np.int64) for name in ("count", "total"))
     table["low"], table["high"] = wilson_interval(count, total)
     table.insert(6, "share", table["count"] / table["total"].where(table["total"] > 0))
     return table

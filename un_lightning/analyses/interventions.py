@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from un_lightning.analyses.predictions import Predictions
+from un_lightning.errors import UserError
 from un_lightning.models.edits import Edit
 from un_lightning.models.frozen import FrozenModel
 from un_lightning.models.head import Head
@@ -147,6 +148,11 @@ class Interventions:
     def _untouched(self, recording: Recording, predictions: Predictions) -> tuple[_Base, Tensor]:
         x = self.head.centre(recording.residual.flatten(0, 1)[predictions.where])
         scale = self.head.scale(x)
+        if not torch.isfinite(scale).all():  # one broken prediction would be part of every mean
+            raise UserError(
+                f"the predictions of '{self.model.name}' are not finite at some tokens of this text: an "
+                "activation overflows, or training diverged"
+            )
         products = x @ self.head.W
         logits = products / scale[:, None]
         logits = self.head.cap(logits if self.head.bias is None else logits.add_(self.head.bias))

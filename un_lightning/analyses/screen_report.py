@@ -15,6 +15,7 @@ from un_lightning.analyses.correlation_report import (
     layer_match_table,
     match_table,
     neuron_table,
+    refuse_broken,
 )
 from un_lightning.analyses.member_sums import MemberSums
 from un_lightning.analyses.pair_correlation import View
@@ -52,7 +53,11 @@ def screen_results(
         effective: Blocks that carry each unit's activity.
         share: Share of the stream's blocks that are in the sample.
         count: Counted tokens.
+
+    Raises:
+        UserError: A member has no unit that can be correlated.
     """
+    refuse_broken(members)
     views: dict[str, dict[str, View]] = {name: {} for name in members}
     certified = {name: members[name].moments.valid.clone() for name in members}
     for (left, right), pairs in followed.items():

@@ -25,6 +25,7 @@ from un_lightning.config.correlation import (
     Split,
 )
 from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
+from un_lightning.config.emergence import EmergenceConfig
 from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
 from un_lightning.config.entropy import EntropyConfig
 from un_lightning.config.families import FamiliesConfig, FamilyCriteria
@@ -48,6 +49,7 @@ __all__ = [
     "CorrelationConfig",
     "DataConfig",
     "DataSource",
+    "EmergenceConfig",
     "EntropyConfig",
     "Exclude",
     "FamiliesConfig",
@@ -119,6 +121,7 @@ SCHEMAS: dict[str, dict[str, type]] = {
         "attention": AttentionConfig,
         "correlation": CorrelationConfig,
         "families": FamiliesConfig,
+        "emergence": EmergenceConfig,
         "entropy": EntropyConfig,
         "neuron_table": NeuronTableConfig,
         "prediction": PredictionConfig,

@@ -13,6 +13,17 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def file_name(key: str, name: str) -> None:
+    """Refuse a name that becomes a part of file names, and cannot, or that commands a terminal.
+
+    Raises:
+        ValueError: The name is empty or long, begins with a dot, or holds slashes or control characters.
+    """
+    whole = bool(name.strip()) and len(name.encode()) <= 100
+    plain = name.isprintable() and not name.startswith(".") and not {*name} & {"/", "\\"}
+    require(whole and plain, f"{key} is {name!r}, but must be a name that a file can have, such as seed-1")
+
+
 def at_least(owner: str, config: Any, **minima: int | float) -> None:
     """Refuse values below their minimum.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from un_lightning.config.checks import require
+from un_lightning.config.checks import file_name, require
 
 
 class ModelSource(StrEnum):
@@ -72,6 +72,9 @@ class ModelsConfig:
         names = [member.name for member in self.members]
         require(len(names) > 0, "models.members is empty: name at least one model")
         require(len(set(names)) == len(names), f"models.members holds a name twice: {names}")
+        file_name("models.family", self.family)
+        for name in names:
+            file_name("the name of a member of models.members", name)
         require(
             self.reference in names, f"models.reference is '{self.reference}', but the members are {names}"
         )

@@ -16,7 +16,8 @@ class LayerAttention:
 
     Gain and bias of the layer norm are folded into W_Q, W_K and W_V, so they act on a residual stream with
     mean 0 and variance 1. What is written has no mean over the residual stream. Value biases are left out:
-    they add the same to a head's output whatever it attends to.
+    they add the same to a head's output whatever it attends to. Where the model divides its scores by more
+    than the root of d_head (the GPT-2s of Stanford: also by the layer's number, from 1), W_Q and its bias do.
     """
 
     W_Q: Float[Tensor, "heads d_model d_head"]
@@ -28,6 +29,8 @@ class LayerAttention:
     eps: float
     """Added to the variance by the layer norm."""
     w_out: Float[Tensor, "neurons d_model"]
+    score_scale: float = 1.0
+    """What W_Q and its bias were multiplied by so that scores are those of the model."""
 
     @property
     def heads(self) -> int:
@@ -39,7 +42,7 @@ def check_attention(name: str, module: nn.Module) -> None:
     """Refuse models whose attention cannot be recomputed.
 
     Raises:
-        UserError: The model is no GPT-2, or a GPT-2 with another scale of its scores.
+        UserError: The model is no GPT-2, or a GPT-2 that does not scale its scores by the head's width.
     """
     config = getattr(module, "config", None)
     kind = getattr(config, "model_type", None)
@@ -49,12 +52,11 @@ def check_attention(name: str, module: nn.Module) -> None:
             f"the attention analysis recomputes the attention of GPT-2, whose keys do not depend on the "
             f"distance; model '{name}' is {what}, and rotary or other attention would give wrong numbers"
         )
-    for key, usual in (("scale_attn_weights", True), ("scale_attn_by_inverse_layer_idx", False)):
-        if getattr(config, key, usual) != usual:
-            raise UserError(
-                f"the attention analysis needs scores scaled by the square root of the head's width, but "
-                f"model '{name}' has {key}={not usual}"
-            )
+    if not getattr(config, "scale_attn_weights", True):
+        raise UserError(
+            f"the attention analysis needs scores scaled by the square root of the head's width, but "
+            f"model '{name}' has scale_attn_weights=False"
+        )
 
 
 @torch.no_grad()
@@ -66,7 +68,11 @@ def read_attention(name: str, module: nn.Module) -> tuple[LayerAttention, ...]:
     """
     check_attention(name, module)
     model: Any = module
-    return tuple(_layer(block, model.config.n_head) for block in model.base_model.h)
+    by_layer = getattr(model.config, "scale_attn_by_inverse_layer_idx", False)
+    return tuple(
+        _layer(block, model.config.n_head, 1 / (layer + 1) if by_layer else 1.0)
+        for layer, block in enumerate(model.base_model.h)
+    )
 
 
 @torch.no_grad()
@@ -80,7 +86,7 @@ def embed(
     return trunk.wte(tokens) + trunk.wpe(places)
 
 
-def _layer(block: Any, heads: int) -> LayerAttention:
+def _layer(block: Any, heads: int, score_scale: float) -> LayerAttention:
     gain, bias = _wide(block.ln_1.weight), _wide(block.ln_1.bias)
     reading, offset = _wide(block.attn.c_attn.weight), _wide(block.attn.c_attn.bias)  # [in, out]
     folded = gain[:, None] * reading
@@ -94,7 +100,15 @@ def _layer(block: Any, heads: int) -> LayerAttention:
     W_O = (written - written.mean(1, keepdim=True)).view(heads, -1, width)
     w_out = _wide(block.mlp.c_proj.weight)
     return LayerAttention(
-        W_Q, bias_q, W_K, bias_k, W_V, W_O, float(block.ln_1.eps), w_out - w_out.mean(1, keepdim=True)
+        W_Q=score_scale * W_Q,
+        bias_q=score_scale * bias_q,
+        W_K=W_K,
+        bias_k=bias_k,
+        W_V=W_V,
+        W_O=W_O,
+        eps=float(block.ln_1.eps),
+        w_out=w_out - w_out.mean(1, keepdim=True),
+        score_scale=score_scale,
     )
 
 

@@ -82,6 +82,10 @@ def read_head(model: FrozenModel) -> Head:
     count = min(8, model.context or 8, model.vocabulary or 8)
     tokens = torch.arange(count, device=unembedding.weight.device)[None]
     residual, expected = _final(model, norm, tokens)
+    if not torch.isfinite(expected).all():
+        raise UserError(
+            f"the predictions of '{model.name}' are not finite: an activation overflows, or training diverged"
+        )
     centred, epsilon, gain, shift = _probe(model.name, norm, residual)
     weight, own_bias = unembedding.weight, getattr(unembedding, "bias", None)
     bias = shift @ weight.T if own_bias is None else shift @ weight.T + own_bias

@@ -135,8 +135,8 @@ def _layer_match(ours: Ours) -> list[list[float]] | None:
     if part is None or not table_path(Path(part), "layer_match").is_file():
         return None
     table = pd.read_parquet(table_path(Path(part), "layer_match"))
-    own = table[table["model"] == ours.model]
-    return (100 * own.pivot(index="layer", columns="match_layer", values="fraction")).to_numpy().tolist()
+    own = table[table["model"] == ours.model].sort_values(["layer", "match_layer"])
+    return (100 * own["fraction"].to_numpy().reshape(own["layer"].nunique(), -1)).tolist()
 
 
 def _percentile(ours: Ours, column: str) -> float | None:
@@ -172,6 +172,16 @@ def _trend(ours: Ours, column: str, level: str) -> list[float]:
     return table.groupby("layer")[f"{column}_p{level}"].mean().tolist()
 
 
+def _score(ours: Ours, end: str) -> float:
+    """The extreme score of any neuron and head, scaled by the root of d_head alone as in the paper."""
+    heads = ours.table("attention", "heads")
+    return float(getattr(heads[f"score_{end}"] / heads["score_scale"], end)())
+
+
+def _few(ours: Ours) -> int:
+    return int((ours.table("prediction", "neurons")["vocab_kurt"] > 10).sum())
+
+
 QUANTITIES: dict[str, Callable[..., Any]] = {
     "neuron_table/universal/by_layer": lambda ours: np.bincount(
         ours.universal["layer"], minlength=ours.layers
@@ -202,6 +212,7 @@ QUANTITIES: dict[str, Callable[..., Any]] = {
     ),
     "prediction/kurt_above_10/by_layer": _by_layer,
     r"prediction/(vocab_kurt|vocab_skew)/p(\d+)": _trend,
+    "attention/score/(min|max)": _score,
 }
 """How a quantity is computed, by a pattern of its name; groups of the pattern are arguments."""
 

@@ -135,7 +135,8 @@ class NextTokenSums(Statistic):
         error = standard_error(difference, left_out, tokens)
         reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
         shift = self.shift.double()[self.owner]
-        auroc, unresolved = self._auroc()
+        broken = ~torch.isfinite(everything[2][1])  # a histogram would count what is no number, too
+        auroc, unresolved = (value.masked_fill(broken, torch.nan) for value in self._auroc())
         return NextTokenContrast(
             everything[0][1].long(),
             everything[0][0].long(),

@@ -54,7 +54,7 @@ function histogram({ range: [low, high], counts, outside }, names, xTitle) {
     root.append(svg(`path.area.series${i}`, { d: `M${x(low)},${y(0)}${path}L${x(high)},${y(0)}Z` }));
   });
   if (low < 0 && high > 0) root.append(svg("line.zero", { x1: x(0), x2: x(0), y1: TOP, y2: HEIGHT - BOTTOM }));
-  return el("figure", {}, root, names.length > 1 ? legend(names.map((name, i) => `${name} (${totals[i].toLocaleString("en")} tokens)`)) : el("figcaption", {}, `${totals[0].toLocaleString("en")} tokens`));
+  return el("figure", {}, root, names.length > 1 ? legend(names.map((name, i) => `${name}: ${totals[i].toLocaleString("en")} tokens`)) : el("figcaption", {}, `${totals[0].toLocaleString("en")} tokens`));
 }
 
 function legend(names) {

@@ -1,0 +1,108 @@
+"""Many short runs in one process: does anything grow?
+
+    python benchmarks/soak.py [--quick]
+
+Runs of a tiny correlation and of a tiny families analysis take turns, 200 in all (30 with --quick), as the
+program makes them, from models to the summary. Printed are the resident memory of the process, its open
+files, threads and child processes, and temporary files that were left in the run folders, after a tenth of the
+runs, when caches are full, and at the end. The program fails if anything but memory grew, or memory by more
+than 20 kB a run: less than what one run keeps if it keeps anything, and more than the fragmentation of the heap.
+The last line is one JSON object.
+"""
+
+import argparse
+import gc
+import os
+import tempfile
+import threading
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from datasets import Dataset
+from hydra import compose, initialize_config_dir
+from keep import conclude
+from omegaconf import DictConfig, OmegaConf
+
+from un_lightning import launch
+from un_lightning.cli import check, configs_folder
+from un_lightning.config import register_schemas
+
+
+CONTEXT, BLOCKS = 16, 16
+GROWTH = 20_000
+"""Bytes a run."""
+SMALL = {
+    "correlation": ["experiment=tiny/universality"],
+    "families": ["experiment=tiny/families", "analysis.min_count=5", "analysis.labels.unigram_occurrences=5"],
+}
+
+
+def configs(store: Path) -> list[DictConfig]:
+    """Both experiments over a small store."""
+    register_schemas()
+    shared = [
+        "models=random_tiny", "data=store", f"data.path={store}", f"data.context={CONTEXT}",
+        f"data.tokens={BLOCKS * CONTEXT}", "data.batch_size=4", "logger=none", "trainer=cpu",
+        "trainer.threads=1", "name=soak",
+    ]  # fmt: skip
+    with initialize_config_dir(str(configs_folder()), version_base="1.3"):
+        return [compose("config", [*own, *shared]) for own in SMALL.values()]
+
+
+def taken(folder: Path) -> dict[str, int]:
+    """What the process holds."""
+    gc.collect()
+    process = psutil.Process()
+    return {
+        "memory_kb": process.memory_info().rss // 1000,
+        "files": process.num_fds(),
+        "threads": max(process.num_threads(), threading.active_count()),
+        "children": len(process.children(recursive=True)),
+        "temporary_files": sum(1 for path in folder.rglob("*.tmp")),
+    }
+
+
+def soak(runs: int, folder: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """What is held after a tenth of the runs, and after all of them."""
+    tokens = np.random.default_rng(0).integers(1, 4096, (BLOCKS, CONTEXT))
+    Dataset.from_dict({"tokens": tokens.tolist()}).save_to_disk(str(folder / "store"))
+    both = configs(folder / "store")
+    early: dict[str, int] = {}
+    for number in range(1, runs + 1):
+        config = both[number % len(both)]
+        plain: Any = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            launch.run(check(config), plain)
+        if number == runs // 10:
+            early = taken(folder)
+    return early, taken(folder)
+
+
+def main() -> None:
+    """Run, print, and fail if something grew."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="30 runs")
+    runs = 30 if parser.parse_args().quick else 200
+    torch.set_num_threads(1)
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            early, late = soak(runs, Path(folder))
+        finally:
+            os.chdir(before)
+    for name, value in late.items():
+        print(f"{name:16} {early[name]:>10,} after {runs // 10} runs, {value:>10,} after {runs}")
+    growth = 1000 * (late.pop("memory_kb") - early.pop("memory_kb")) / (runs - runs // 10)
+    print(f"memory grows by {growth / 1000:.1f} kB a run")
+    conclude("soak", {"runs": runs, "bytes_a_run": round(growth), "early": early, "late": late})
+    if growth > GROWTH or any(late[name] > early[name] for name in late):
+        raise SystemExit("something grows")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Universal neurons from checkpoint to checkpoint (docs/emergence.md)."""
