@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test check lint bench audit clean
 
 # Universal neurons of five small models, on the CPU.
 demo: $(READY)
@@ -27,6 +27,12 @@ lint: $(READY)
 bench: $(READY)
 	for program in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python $$program --quick || exit 1; done
 
+# Known vulnerabilities of the pinned versions, in an environment of its own; needs pypi.org.
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
+	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
@@ -34,4 +40,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-audit build dist .pytest_cache .ruff_cache .hypothesis

@@ -4,9 +4,9 @@
 
 Writes runs of 24 layers of 4,096 synthetic neurons (GPT-2 medium) with statistics, labels, matches in four
 other models, histograms and examples, makes their pages, and opens these in headless Chromium from the folder
-and from a server. Opening is from the request to the first lines of the table; searching and sorting are from the
-key or click to the new lines; a neuron's page is from the address to the page, its data not loaded before.
-Medians and worst of several, in milliseconds. The last line is one JSON object.
+and from a server. Opening is from the request to the first lines of the table; searching and sorting are
+from the key or click to the new lines; a neuron's page is from the address to the page, its data not loaded
+before. Medians and worst of several, in milliseconds. The last line is one JSON object.
 """
 
 import argparse

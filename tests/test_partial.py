@@ -63,7 +63,8 @@ def test_a_pass_counts_once_every_rank_has_begun_it(folder):
     for rank in range(2):
         found = load_partial(folder, rank, 2, "text")
         assert same(found, later[rank])
-        assert found is not None and found.number == 1
+        assert found is not None
+        assert found.number == 1
     forget_before(folder, 1)
     assert [path.name for path in folder.iterdir()] == ["pass1"]
     assert same(load_partial(folder, 1, 2, "text"), later[1])

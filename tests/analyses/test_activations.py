@@ -319,7 +319,7 @@ def test_chosen_layers_and_neurons_have_the_rows_of_the_whole(run):
 
 def test_what_is_not_asked_for_is_not_there(run):
     results = run(subsets=False, top_tokens=0, examples_per_bin=0, paper=False)
-    assert set(results.tables) == {"neurons", "examples", "positions", "histograms"}
+    assert set(results.tables) == {"neurons", "examples", "texts", "positions", "histograms"}
     columns = set(results.tables["neurons"])
     assert "eta2_token" not in columns
     assert not any(name.endswith("_paper") for name in columns)

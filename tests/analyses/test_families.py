@@ -228,6 +228,26 @@ def test_the_leading_labels_are_measured(run, text, truth, batch_size):
     assert (measured["q"].fillna(1) >= measured["p"].fillna(1)).all()
 
 
+def test_histograms_with_and_without_the_best_label_are_counts(run, text, truth):
+    analysis = run()
+    labels, names = every_label(analysis, text, truth), analysis.labels.names
+    table = analysis.results.tables["histograms"]
+    best = analysis.results.tables["neurons"].set_index(["layer", "neuron"])["label"]
+    assert len(table) >= 0.9 * len(UNITS)
+    for row in table.itertuples():
+        assert row.label == best[row.layer, row.neuron]
+        having = labels[:, names.index(row.label)]
+        values = truth["pre"][:, row.layer * NEURONS + row.neuron].astype(np.float64)
+        edges = np.linspace(row.low, row.high, len(row.having) - 1)
+        for found, chosen in ((row.having, having), (row.lacking, ~having)):
+            assert found.sum() == chosen.sum()
+            wanted = np.histogram(values[chosen], [-np.inf, *edges, np.inf])[0]
+            # Places in bins are float32, about 1e-5 of a bin for places up to 256: within ten times that of
+            # an edge a value may be on either side.
+            near = np.abs(values[chosen][:, None] - edges) < 1e-4 * (edges[1] - edges[0])
+            assert (np.abs(np.cumsum(found - wanted))[:-1] <= near.sum(0)).all()
+
+
 def neuron(analysis, index):
     table = analysis.results.tables["neurons"]
     return table[(table["layer"] == LAYERS - 1) & (table["neuron"] == index)].iloc[0]

@@ -15,6 +15,8 @@ from un_lightning.config import register_schemas
 
 CONTEXT = 16
 BLOCKS = 16
+COMMON = 300
+"""The first tokens of the vocabulary, of which the text is made: bytes and short words."""
 BATCHES = 4
 """Batches of a pass over the text, in one process."""
 
@@ -33,6 +35,7 @@ ANALYSES = {
     "prediction": [
         "experiment=tiny/prediction",
         "analysis.labels.kinds=[letter]",
+        "analysis.min_tokens=2",
         "analysis.random_directions=32",
         "analysis.follow=100",
     ],
@@ -118,7 +121,7 @@ def outcome(capsys: Any, analysis: str, store: Path, **changes: Any) -> SimpleNa
 
 def random_tokens() -> np.ndarray:
     """Blocks of random tokens behind a BOS, with some newlines that are not counted."""
-    tokens = np.random.default_rng(3).integers(1, 4096, (BLOCKS, CONTEXT))
+    tokens = np.random.default_rng(3).integers(1, COMMON, (BLOCKS, CONTEXT))
     tokens[:, 0] = 0
     tokens[::4, 5] = 199
     return tokens

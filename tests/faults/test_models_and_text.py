@@ -1,10 +1,12 @@
 """Models and text at the limits: every analysis gives numbers that are right, or one message."""
 
 import json
+import os
 
 import numpy as np
 import pandas as pd
 import pytest
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.faults.table import BLOCKS, CONTEXT, random_tokens, write_store
 from un_lightning.models import family
@@ -124,7 +126,8 @@ def test_a_neuron_that_overflows(analysis, go, broken, whole, tmp_path):
     assert summary["neurons/invalid"] == 1
     numbers = found.select_dtypes("number").columns
     assert not np.isinf(found[numbers]).any(axis=None)
-    own = [name for name in ("mean", "var", "skew", "kurt", "max_corr", "mean_corr", "vr") if name in found]
+    names = ("mean", "var", "skew", "kurt", "max_corr", "mean_corr", "vr", "auroc", "f1", "position_mi")
+    own = [name for name in names if name in found]
     assert own
     assert found.loc[(1, 3), own].isna().all()
     others = found.index[found["valid"]]
@@ -156,3 +159,31 @@ def test_a_token_that_makes_every_activation_nan(analysis, go, broken, tmp_path)
         assert before[["difference", "auroc"]].isna().all(axis=None)
     elif analysis != "weights":  # which reads no activations
         assert summary["neurons/invalid"] == summary["neurons/count"]
+
+
+def test_a_store_that_was_cut_short(analysis, go, tmp_path):
+    store = write_store(tmp_path / "cut", random_tokens())
+    (shard,) = store.glob("*.arrow")
+    os.truncate(shard, shard.stat().st_size // 2)
+    stopped = go(analysis, store)
+    assert (stopped.code, stopped.out) == (2, "")
+    assert stopped.err.startswith(f"error: {store} is no token store that `datasets` can open")
+    assert [path.name for path in tmp_path.iterdir()] == ["cut"]
+
+
+@pytest.fixture(scope="module")
+def broken_weights(tmp_path_factory):
+    """A checkpoint whose file of weights a copy has cut short."""
+    folder = tmp_path_factory.mktemp("broken") / "model"
+    model = GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=8, n_head=2, n_positions=32, vocab_size=4096))
+    model.save_pretrained(folder)
+    os.truncate(folder / "model.safetensors", 5000)
+    return folder
+
+
+def test_weights_that_were_cut_short(analysis, go, broken_weights, tmp_path):
+    members = [{"name": "a", "path": str(broken_weights)}, {"name": "b", "path": str(broken_weights)}]
+    stopped = go(analysis, models__source="local", models__members=members)
+    assert (stopped.code, stopped.out) == (2, "")
+    assert stopped.err.startswith(f"error: model 'a': the weights in '{broken_weights}' are broken")
+    assert [*tmp_path.iterdir()] == []

@@ -22,33 +22,18 @@ def dying(analysis, store, folder, rank, batch):
         return original(self, batch_, index)
 
     Analysis.validation_step = step
-    trainer = {"strategy": "ddp", "devices": 2, "timeout_minutes": 0.5}
+    trainer = {"strategy": "ddp", "devices": 2, "timeout_minutes": 0.1}
     changes = {f"trainer__{key}": value for key, value in trainer.items()}
     run(analysis, store, run_dir=folder, trainer__save_minutes=0.0, **changes)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_rank_that_fails_ends_the_other(store, tmp_path, rank):
+def test_a_rank_that_fails_ends_the_other(store, tmp_path):
     port, output = free_port(), tmp_path / "output.txt"
     begun = time.monotonic()
-    codes = finish(
-        *(
-            start(
-                dying,
-                "exact",
-                store,
-                str(tmp_path / "mine"),
-                rank,
-                2,
-                output=output,
-                rank=own,
-                world=2,
-                port=port,
-            )
-            for own in range(2)
-        )
-    )
+    arguments = "exact", store, str(tmp_path / "mine"), 1, 2
+    ranks = [start(dying, *arguments, output=output, rank=own, world=2, port=port) for own in range(2)]
+    codes = finish(*ranks)
     said = output.read_text()
     assert 0 not in codes, said
     assert time.monotonic() - begun < 120

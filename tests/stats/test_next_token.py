@@ -1,6 +1,5 @@
 """Activations before tokens of a set, against all pairs and a jackknife by hand."""
 
-import numpy as np
 import pytest
 import torch
 

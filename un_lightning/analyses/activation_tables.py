@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy import ndarray
 from torch import Tensor
 
@@ -39,7 +40,8 @@ def neuron_table(
         eta2 = eta_squared(positions.means(name), positions.count, shape.mean, shape.var)
         table[column] = _numpy(eta2)
     table["position_std"] = _numpy(_spread(positions.means("pre"), positions.count))
-    table["position_mi"] = _numpy(firing_information(positions.means("fired"), positions.count))
+    fired = positions.means("fired").masked_fill(pre.mean.isnan(), torch.nan)
+    table["position_mi"] = _numpy(firing_information(fired, positions.count))
     if sums.tokens is not None:
         table["eta2_token"] = _numpy(sums.tokens.tensors["eta2"])
     if sums.published is not None:

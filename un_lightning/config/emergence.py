@@ -14,8 +14,8 @@ class EmergenceConfig(AnalysisConfig):
 
     kind: str = "emergence"
     checkpoints: list[Any] = field(default_factory=list)
-    """What `{checkpoint}` in the paths and revisions of `models.members` stands for, in the order of training:
-    numbers or names. `{checkpoint:06}` writes a number with six digits."""
+    """What `{checkpoint}` in the paths and revisions of `models.members` stands for, in the order of
+    training: numbers or names. `{checkpoint:06}` writes a number with six digits."""
     reuse: bool = True
     """Take the correlations of finished runs of the same config instead of running again."""
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
@@ -31,6 +31,6 @@ class EmergenceConfig(AnalysisConfig):
             whole = plain and str(checkpoint).replace("-", "").replace("_", "").replace(".", "").isalnum()
             require(
                 whole and str(checkpoint).strip(".") != "",
-                f"analysis.checkpoints holds {checkpoint!r}, but checkpoints are numbers or names of letters, "
-                "digits, '-', '_' and '.'",
+                f"analysis.checkpoints holds {checkpoint!r}, but checkpoints are numbers or names of "
+                "letters, digits, '-', '_' and '.'",
             )

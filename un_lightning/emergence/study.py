@@ -27,8 +27,8 @@ PLACE = re.compile(r"\{checkpoint(?::0?(\d{1,2}))?\}")
 def run_emergence(config: Config, plain: dict[str, Any], run: RunPass) -> None:
     """Correlate the members at every checkpoint that no finished run answers, and join what was found.
 
-    Every checkpoint is a run of its own, under the name `<name>-<checkpoint>`. One that was interrupted goes on
-    with `resume=auto`.
+    Every checkpoint is a run of its own, under the name `<name>-<checkpoint>`. One that was interrupted goes
+    on with `resume=auto`.
 
     Args:
         config: The checked config.
@@ -58,7 +58,9 @@ def run_emergence(config: Config, plain: dict[str, Any], run: RunPass) -> None:
         if current.folder is None:
             return
         if len(folders) < len(config.analysis.checkpoints):
-            raise UserError("a checkpoint has no results: its models or texts changed while it ran; run again")
+            raise UserError(
+                "a checkpoint has no results: its models or texts changed while it ran; run again"
+            )
         results = emergence_results(config, folders)
         current.conclude(results, sum(int(read_summary(folder)["tokens"]) for folder in folders.values()))
 
@@ -176,5 +178,3 @@ def _taken(config: Config, plain: dict[str, Any], near: tuple[Path, ...]) -> Pat
     if not config.analysis.reuse:
         return next((folder for folder in near if runs.is_finished(folder)), None)
     return finished_run(config.root, plain, *near)
-
-

@@ -27,9 +27,9 @@ def checkpoint_table(everything: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `universal` of `neurons` (`percent`, with Wilson's 95 % interval); `kept`, those that are universal at
         the next checkpoint, too, and their share `persistence`, with `by_chance`, the share of the next
-        checkpoint's universal neurons among all; `kept_to_last` the same for the last checkpoint; `new`, those
-        that were not universal one checkpoint earlier; `first`, those that never were before; `ever`, those
-        that have been so far. NaN where there is no next checkpoint, or nothing that could persist.
+        checkpoint's universal neurons among all; `kept_to_last` the same for the last checkpoint; `new`,
+        those that were not universal one checkpoint earlier; `first`, those that never were before; `ever`,
+        those that have been so far. NaN where there is no next checkpoint, or nothing that could persist.
     """
     rows = []
     for model, own in everything.groupby("model", sort=False):
@@ -42,7 +42,9 @@ def checkpoint_table(everything: pd.DataFrame) -> pd.DataFrame:
             following = marks[:, column + 1] if column + 1 < marks.shape[1] else None
             before = marks[:, column - 1] if column else np.zeros_like(now)
             at = own[own["index"] == column]
-            low, high = wilson_interval(int(now.sum()), neurons)
+            low, high = (
+                float(end[0]) for end in wilson_interval(now.sum(keepdims=True), np.array([neurons]))
+            )
             kept = np.nan if following is None else int((now & following).sum())
             rows.append({
                 "model": model,
@@ -80,8 +82,8 @@ def neuron_history(everything: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `checkpoints`, at how many; `first_checkpoint`, `first_step`, the earliest; `last_checkpoint`, the
-        latest; `at_last`, whether at the end of training; `lost`, how often it was universal and was not so at
-        the next; `excess_corr` at the end.
+        latest; `at_last`, whether at the end of training; `lost`, how often it was universal and was not so
+        at the next; `excess_corr` at the end.
     """
     parts = []
     for _, own in everything.groupby("model", sort=False):
@@ -114,5 +116,5 @@ def _marks(own: pd.DataFrame) -> np.ndarray:
     return wide.to_numpy() > 0
 
 
-def _share(kept: float, now: np.ndarray) -> float:
+def _share(kept: int | float, now: np.ndarray) -> float:
     return kept / now.sum() if now.any() else float("nan")

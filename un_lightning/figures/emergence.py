@@ -32,9 +32,15 @@ def emergence(checkpoints: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     share.set_ylabel("% of neurons")
     share.set_title("emergence")
     share.legend(loc="upper left")
-    stay.plot(place, 100 * checkpoints["persistence"], color=MATCH, marker="o", label="at the next checkpoint")
     stay.plot(
-        place[:-1], 100 * checkpoints["kept_to_last"].iloc[:-1], color=UNIVERSAL, marker="s", label="at the last one"
+        place, 100 * checkpoints["persistence"], color=MATCH, marker="o", label="at the next checkpoint"
+    )
+    stay.plot(
+        place[:-1],
+        100 * checkpoints["kept_to_last"].iloc[:-1],
+        color=UNIVERSAL,
+        marker="s",
+        label="at the last one",
     )
     stay.plot(place, 100 * checkpoints["by_chance"], color=BASELINE, linestyle="--", label="next, by chance")
     stay.set_ylim(-3, 103)
@@ -45,7 +51,12 @@ def emergence(checkpoints: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     grid = grid.reindex(columns=checkpoints["checkpoint"])
     depth.grid(visible=False)
     image = depth.imshow(
-        grid.to_numpy(), origin="lower", aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=max(1e-9, grid.max().max())
+        grid.to_numpy(),
+        origin="lower",
+        aspect="auto",
+        cmap=SEQUENTIAL,
+        vmin=0,
+        vmax=max(1e-9, grid.max().max()),
     )
     depth.set_facecolor(EMPTY)
     depth.yaxis.set_major_locator(MaxNLocator(integer=True))

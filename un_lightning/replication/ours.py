@@ -109,7 +109,7 @@ class Ours:
         return 1 + int(beyond.sum())
 
 
-def _share(column: str, above: float) -> Callable[[Ours], float]:
+def _share(column: str, above: int | float) -> Callable[[Ours], float]:
     return lambda ours: float((ours.universal[column] > above).mean())
 
 

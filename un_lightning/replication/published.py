@@ -55,7 +55,7 @@ class Published:
         return Verdict.passed if within(self.value, ours, float(self.tolerance or 0)) else Verdict.failed
 
 
-def within(published: Any, ours: Any, tolerance: float) -> bool:
+def within(published: Any, ours: Any, tolerance: int | float) -> bool:
     """Whether two values of the same form differ by no more than an absolute tolerance anywhere.
 
     What the published value lacks (None) is not compared; what ours lacks does not agree.
