@@ -34,8 +34,8 @@ from un_lightning.config import register_schemas
 
 CONTEXT, BLOCKS = 16, 16
 GROWTH = 200
-"""kB of memory a run, in the second half of 200: fragments of the heap are less, and a model, a batch or a figure
-that stays is more."""
+"""kB of memory a run, in the second half of 200 runs: fragments of the heap are less, and a model, a batch or
+a figure that stays is more."""
 SMALL = {
     "correlation": ["experiment=tiny/universality"],
     "families": ["experiment=tiny/families", "analysis.min_count=5", "analysis.labels.unigram_occurrences=5"],

@@ -2,15 +2,12 @@
 
 import functools
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
-from tests.faults.table import ANALYSES, COMMON, outcome, random_tokens, run, write_store
-from un_lightning.labels import build
+from tests.faults.table import ANALYSES, leave_out, outcome, random_tokens, run, write_store
 
 
 @pytest.fixture(params=ANALYSES)
@@ -26,15 +23,9 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quick():
-    """Figures are made and not drawn, and only tokens of the text have labels: most time would go there."""
-    original = build.vocabulary_labels
-
-    def of_common(decoded, special=(), modules=()):
-        return original([text if row < COMMON else "" for row, text in enumerate(decoded)], special, modules)
-
+    """Runs leave out what takes most of their time."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"a figure"))
-        monkeypatch.setattr(build, "vocabulary_labels", of_common)
+        leave_out(monkeypatch)
         yield
 
 

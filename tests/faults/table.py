@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 from hydra import compose, initialize_config_dir
+from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
 from un_lightning import cli
 from un_lightning.config import register_schemas
+from un_lightning.labels import build
 
 
 CONTEXT = 16
@@ -117,6 +119,17 @@ def outcome(capsys: Any, analysis: str, store: Path, **changes: Any) -> SimpleNa
         code = stop.code
     printed = capsys.readouterr()
     return SimpleNamespace(code=code, out=printed.out, err=printed.err)
+
+
+def leave_out(monkeypatch: Any) -> None:
+    """Make figures without drawing them, and give labels to the tokens of the text only."""
+    original = build.vocabulary_labels
+
+    def of_common(decoded: list[str], special: Any = (), modules: Any = ()) -> Any:
+        return original([text if row < COMMON else "" for row, text in enumerate(decoded)], special, modules)
+
+    monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"a figure"))
+    monkeypatch.setattr(build, "vocabulary_labels", of_common)
 
 
 def random_tokens() -> np.ndarray:

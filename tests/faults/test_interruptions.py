@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.faults.table import run
+from tests.faults.table import leave_out, run
 from tests.processes import finish, start
 from un_lightning import partial
 from un_lightning.analyses.base import Analysis
@@ -69,6 +69,7 @@ def killed(analysis, store, folder):
             os.kill(os.getpid(), signal.SIGKILL)
         original(path, data)
 
+    leave_out(pytest.MonkeyPatch())  # for good: this process is killed
     partial.atomic_write = write
     run(analysis, store, run_dir=folder, trainer__save_minutes=0.0)
 

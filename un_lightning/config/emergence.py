@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from omegaconf import MISSING
+
 from un_lightning.config.analysis import AnalysisConfig
 from un_lightning.config.checks import require
 from un_lightning.config.correlation import CorrelationConfig
@@ -13,7 +15,7 @@ class EmergenceConfig(AnalysisConfig):
     """When neurons become universal in training, and whether they stay so (docs/emergence.md)."""
 
     kind: str = "emergence"
-    checkpoints: list[Any] = field(default_factory=list)
+    checkpoints: list[Any] = MISSING
     """What `{checkpoint}` in the paths and revisions of `models.members` stands for, in the order of
     training: numbers or names. `{checkpoint:06}` writes a number with six digits."""
     reuse: bool = True

@@ -124,11 +124,10 @@ def _sentence(table: pd.DataFrame) -> str:
     )
 
 
-def _shown(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+def _shown(row: Mapping[Any, Any]) -> tuple[str, str, str, str, str]:
     """Quantity, place, both values and tolerance, short enough for a cell."""
     ours, published = (json.loads(row[key]) if row[key] else None for key in ("ours", "published"))
-    size = np.size(published if published is not None else ours)
-    if size > 30 and ours is not None and published is not None:
+    if ours is not None and published is not None and np.size(published) > 30:
         return row["what"], row["where"], _farthest(ours, published), "matrix", row["tolerance"]
     return row["what"], row["where"], _number(ours), _number(published), row["tolerance"]
 
