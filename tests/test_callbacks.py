@@ -19,8 +19,10 @@ from un_lightning.partial import load_partial
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Put back what listens to signals."""
+    """Begin with what listens in a new process, and put back what listened before."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -115,10 +115,13 @@ def test_the_tokenizer_of_the_data_serves_random_models(architectures, train_tok
     assert tokenizer_fingerprint(family.tokenizer) == tokenizer_fingerprint(train_tokenizer(PROSE))
 
 
-def test_data_and_models_must_name_the_same_tokenizer(no_loading, architectures, train_tokenizer, tmp_path):
+def test_data_and_models_must_name_the_same_tokenizer(
+    no_loading, write_member, family_config, train_tokenizer, tmp_path
+):
+    member = write_member("a")
     train_tokenizer(PROSE).save_pretrained(tmp_path / "one")
     train_tokenizer(CODE).save_pretrained(tmp_path / "two")
-    models = random_family(architectures, "a", tokenizer=str(tmp_path / "one"))
+    models = family_config("local", {"a": member}, tokenizer=str(tmp_path / "one"))
     with pytest.raises(UserError, match="models.tokenizer='.*one' and data.tokenizer='.*two' have different"):
         load_family(models, str(tmp_path / "two"))
 

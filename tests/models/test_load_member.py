@@ -14,6 +14,7 @@ from torch import nn
 import un_lightning
 from un_lightning.config import MemberConfig, ModelsConfig, ModelSource, Site
 from un_lightning.errors import UserError
+from un_lightning.models.architecture import build_random
 from un_lightning.models.loading import load_member
 from un_lightning.models.paths import resolve_path
 
@@ -190,10 +191,12 @@ def test_random_weights_follow_the_seed_and_nothing_else(architectures):
     first, second, unseeded = (load_member(models, member) for member in models.members)
     torch.manual_seed(99)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
-    again = load_member(models, models.members[0])
+    build_random("seed0", models.architecture, 0)  # alone: what checks types in tests draws from `random`
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert (np.random.get_state()[1] == states[2]).all()  # noqa: NPY002
+    again = load_member(models, models.members[0])
+    assert torch.equal(torch.get_rng_state(), states[0])
     for name, weight in first.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name])
         assert torch.equal(weight, unseeded.state_dict()[name])
