@@ -30,7 +30,10 @@ MISTAKES = {
         ["there is no experiment 'tiny/univers' (did you mean tiny/universality?)", "tiny/train"],
     ),
     "an unknown option": ([TINY, "trainer=gpuu"], ["there is no trainer 'gpuu'", "auto, cpu, ddp, ddp_cpu"]),
-    "an empty option": ([TINY, "data="], ["there is no config 'data'", "files, local, pile, pile_files, store"]),
+    "an empty option": (
+        [TINY, "data="],
+        ["there is no config 'data'", "files, local, pile, pile_files, store"],
+    ),
     "no experiment": ([], ["no experiment was chosen: add experiment=<name>", "tiny/universality"]),
     "a wrong type": ([TINY, "data.tokens=many"], ["data.tokens", "'many'", "Integer"]),
     "a fraction": ([TINY, "data.tokens=1.5"], ["data.tokens", "Integer"]),

@@ -11,7 +11,7 @@ import shlex
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -125,19 +125,34 @@ def log(run: "wandb.Run", run_dir: Path, results: Results, tokens: int) -> None:
     point: dict[str, Any] = dict(results.numbers())
     for name, path in figures.items():
         point[f"figures/{name}"] = wandb.Image(str(path))
+    pages = (dict(run.config).get("logger") or {}).get("pages")
     for name, table in results.tables.items():
-        head = table.head(MAX_ROWS).astype(object)
+        head = linked(table.head(MAX_ROWS), pages).astype(object)
         # Lists of rows take a third of the time that W&B needs for the frame itself.
         rows: list[Any] = [
             [_cell(value) for value in row] for row in head.where(head.notna(), None).to_numpy()
         ]
-        point[table_key(name, len(table))] = wandb.Table(columns=[*map(str, table.columns)], data=rows)
+        point[table_key(name, len(table))] = wandb.Table(columns=[*map(str, head.columns)], data=rows)
     point |= histograms(results)
     with staging_in(run_dir):
         run.log({**point, AXIS: tokens})
         log_artifacts(run, run_dir, files)
     run.summary.update(plain(results.scalars))
     use(run, sources([dict(run.config), results.scalars], run_dir))
+
+
+def linked(table: pd.DataFrame, pages: str | None) -> pd.DataFrame:
+    """A table of neurons with the address of each neuron's page in front; any other table as it is.
+
+    Args:
+        table: Rows of neurons have `model`, `layer` and `neuron`.
+        pages: Address at which the pages are served; None where they are not.
+    """
+    if not pages or not {"model", *KEYS} <= {*table.columns}:
+        return table
+    names = zip(table["model"], table["layer"], table["neuron"], strict=True)
+    page = [f"{pages}#/{quote(str(model), safe='')}/L{layer}.{neuron}" for model, layer, neuron in names]
+    return pd.concat([pd.Series(page, index=table.index, name="page"), table], axis=1)
 
 
 def histograms(results: Results) -> "dict[str, wandb.Histogram]":

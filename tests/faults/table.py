@@ -1,6 +1,8 @@
 """One small experiment for each analysis that streams, cheap enough to be broken in every way."""
 
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 
+import un_lightning.figures
 from un_lightning import cli
 from un_lightning.config import register_schemas
 from un_lightning.labels import build
@@ -130,6 +133,15 @@ def leave_out(monkeypatch: Any) -> None:
 
     monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"a figure"))
     monkeypatch.setattr(build, "vocabulary_labels", of_common)
+
+
+def leave_out_figures(monkeypatch: Any) -> None:
+    """Make no figures at all."""
+    for module in iter_modules(un_lightning.figures.__path__):
+        figures = import_module(f"un_lightning.figures.{module.name}")
+        for name, function in vars(figures).items():
+            if getattr(function, "__annotations__", {}).get("return") is Figure:
+                monkeypatch.setattr(figures, name, lambda *_, **__: Figure())
 
 
 def random_tokens() -> np.ndarray:

@@ -9,11 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.faults.table import leave_out, run
+from tests.faults.table import leave_out, leave_out_figures, run
 from tests.processes import finish, start
 from un_lightning import partial
 from un_lightning.analyses.base import Analysis
 from un_lightning.runs import lock
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_figures():
+    """What is drawn does not matter here."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        leave_out_figures(monkeypatch)
+        yield
 
 
 def meta(folder):

@@ -9,14 +9,24 @@ import warnings
 from pathlib import Path
 
 import psutil
+import pytest
 import torch
 from torch.nn.modules import module
 
+from tests.faults.table import leave_out_figures
 from un_lightning.models.frozen import FrozenModel
 from un_lightning.results import Results
 
 
 RUNS = ["exact", "ablation"] * 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_figures():
+    """What is drawn does not matter here."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        leave_out_figures(monkeypatch)
+        yield
 
 
 def held():

@@ -72,3 +72,5 @@ class LoggerConfig:
     mode: WandbMode = WandbMode.auto
     tags: list[str] = field(default_factory=list)
     notes: str | None = None
+    pages: str | None = None
+    """Address at which neuron pages are served (docs/neuron_pages.md), to which W&B's tables link."""
