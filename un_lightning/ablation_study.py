@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any
 
 from un_lightning.config import Config
-from un_lightning.neuron_table import RunPass, finished_part, part_config
-from un_lightning.terminal import say
+from un_lightning.neuron_table import part_config
+from un_lightning.study import RunPass, carry_out
 from un_lightning.tracking import is_global_zero
 
 
@@ -20,14 +20,10 @@ def run_ablation(config: Config, plain: dict[str, Any], run_pass: RunPass) -> No
     Raises:
         UserError: As `run_pass` does.
     """
-    own, own_plain, near = part_config(config, plain, "correlation")
-    found = finished_part(config, own_plain, near)
-    if is_global_zero():
-        say("correlation: " + (f"taken from {found}" if found else "to be run"))
-    if found is None:
-        resume = config.resume if config.resume in ("never", "auto") else "auto"
-        run_pass(dataclasses.replace(own, resume=resume), own_plain)
-        found = finished_part(config, own_plain, near)
+    part = part_config(config, plain, "correlation")
+    resume = config.resume if config.resume in ("never", "auto") else "auto"
+    part = part._replace(config=dataclasses.replace(part.config, resume=resume))
+    found = carry_out(config, part, "correlation", run_pass)
     # Ranks but the first may be here before the tables are written; they get the sets from the first.
     path = str(found) if found is not None and is_global_zero() else None
     analysis = dataclasses.replace(config.analysis, tables=path)

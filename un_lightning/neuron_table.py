@@ -1,21 +1,17 @@
 """The neuron table: several analyses of the same models and text, and one table of what they found."""
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from un_lightning import record, runs
 from un_lightning.analyses.neuron_tables import KEYS, read_table
 from un_lightning.config import Config
 from un_lightning.config.neuron_table import PARTS
 from un_lightning.errors import UserError
 from un_lightning.results import Results, read_summary
-from un_lightning.reuse import finished_run
-from un_lightning.terminal import say
-from un_lightning.tracking import is_global_zero
+from un_lightning.study import Part, RunPass, carry_out, make_part, refuse_folder, together
 
 
 PUBLISHED = (
@@ -25,15 +21,9 @@ PUBLISHED = (
 )  # fmt: skip
 """Columns of the paper's published tables, in their order."""
 
-RunPass = Callable[[Config, dict[str, Any]], None]
-"""Carries out one analysis of models, as `launch.run_pass` does."""
-
 
 def run_neuron_table(config: Config, plain: dict[str, Any], run_pass: RunPass) -> None:
     """Run the parts that no finished run answers, then join their tables.
-
-    Every part is a run of its own, with its own folder and record, under the name `<name>-<part>`. One that
-    was interrupted goes on with `resume=auto`.
 
     Args:
         config: The checked config.
@@ -43,46 +33,28 @@ def run_neuron_table(config: Config, plain: dict[str, Any], run_pass: RunPass) -
     Raises:
         UserError: As `run_pass` does, or `resume` names a folder.
     """
-    if config.resume not in ("never", "auto"):
-        raise UserError("a neuron table goes on part by part: use resume=auto, not the folder of a run")
+    refuse_folder(config)
     parts: dict[str, Path] = {}
-    for part in PARTS:
-        own, own_plain, near = part_config(config, plain, part)
-        found = finished_part(config, own_plain, near)
-        if is_global_zero():
-            say(f"{part}: " + (f"taken from {found}" if found else "to be run"))
-        if found is None:
-            run_pass(own, own_plain)
-            found = finished_run(config.root, own_plain, *near)
-        if found is not None:  # None on ranks that keep no folder of their own
-            parts[part] = found
-    table = dataclasses.replace(config, resume="never")  # joining takes no time, so nothing is left of it
-    with record.begin(table, plain, job_type=config.analysis.kind) as current:
-        if current.folder is None:
-            return
-        if len(parts) < len(PARTS):
-            raise UserError("a part has no results: its models or texts changed while it ran; run again")
-        results = neuron_table_results(parts)
-        current.conclude(results, int(read_summary(parts["correlation"])["tokens"]))
+    for name in PARTS:
+        found = carry_out(config, part_config(config, plain, name), name, run_pass)
+        if found is not None:
+            parts[name] = found
+    with together(config, plain) as current:
+        if current.folder is not None:
+            results = neuron_table_results(parts)
+            current.conclude(results, int(read_summary(parts["correlation"])["tokens"]))
 
 
-def part_config(
-    config: Config, plain: dict[str, Any], part: str
-) -> tuple[Config, dict[str, Any], tuple[Path, ...]]:
-    """The config of one part, the same as plain values, and where else than below the root it may lie.
+def part_config(config: Config, plain: dict[str, Any], name: str) -> Part:
+    """One part.
 
     Args:
         config: A config whose analysis has the part's settings in a field of its name.
         plain: The same as plain values.
-        part: The part.
+        name: The part.
     """
-    changes: dict[str, Any] = {"name": f"{config.name}-{part}"}
-    near: tuple[Path, ...] = ()
-    if config.run_dir is not None:
-        near = (Path(config.run_dir) / part,)
-        changes["run_dir"] = str(near[0])
-    own = dataclasses.replace(config, **changes, analysis=getattr(config.analysis, part))
-    return own, {**plain, **changes, "analysis": plain["analysis"][part]}, near
+    changes = {"analysis": getattr(config.analysis, name)}
+    return make_part(config, plain, name, changes, {"analysis": plain["analysis"][name]})
 
 
 def neuron_table_results(parts: Mapping[str, Path]) -> Results:
@@ -141,10 +113,3 @@ def join_tables(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         raise UserError(f"the tables of {', '.join(tables)} have no neuron in common")
     first = ["model", *(name for name in PUBLISHED if name in joined)]
     return joined[[*first, *(name for name in joined if name not in first)]]
-
-
-def finished_part(config: Config, plain: dict[str, Any], near: tuple[Path, ...]) -> Path | None:
-    """A finished run of a part, if there is one and it may be taken."""
-    if not config.analysis.reuse:
-        return next((folder for folder in near if runs.is_finished(folder)), None)
-    return finished_run(config.root, plain, *near)

@@ -51,9 +51,9 @@ def tokenizer():
     return train_bpe(bos_token=END, eos_token=END)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def endless_tokenizer():
-    """A tokenizer without BOS and EOS."""
+    """A tokenizer without BOS and EOS; each test's own, which it may change."""
     return train_bpe()
 
 

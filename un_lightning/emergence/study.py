@@ -7,17 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from un_lightning import record, runs
 from un_lightning.analyses.neuron_tables import read_table
 from un_lightning.config import Config, ModelsConfig
 from un_lightning.emergence.tables import checkpoint_table, layer_table, neuron_history, training_step
 from un_lightning.errors import UserError
 from un_lightning.figures.emergence import emergence
-from un_lightning.neuron_table import RunPass
 from un_lightning.results import Results, read_summary
-from un_lightning.reuse import finished_run
-from un_lightning.terminal import say
-from un_lightning.tracking import is_global_zero
+from un_lightning.study import Part, RunPass, carry_out, make_part, refuse_folder, together
 
 
 PLACE = re.compile(r"\{checkpoint(?::0?(\d{1,2}))?\}")
@@ -27,9 +23,6 @@ PLACE = re.compile(r"\{checkpoint(?::0?(\d{1,2}))?\}")
 def run_emergence(config: Config, plain: dict[str, Any], run: RunPass) -> None:
     """Correlate the members at every checkpoint that no finished run answers, and join what was found.
 
-    Every checkpoint is a run of its own, under the name `<name>-<checkpoint>`. One that was interrupted goes
-    on with `resume=auto`.
-
     Args:
         config: The checked config.
         plain: The same as plain values.
@@ -38,37 +31,24 @@ def run_emergence(config: Config, plain: dict[str, Any], run: RunPass) -> None:
     Raises:
         UserError: As `run` does; or `resume` names a folder, or no member has a place for its checkpoint.
     """
-    if config.resume not in ("never", "auto"):
-        raise UserError("a study of checkpoints goes on run by run: use resume=auto, not the folder of a run")
+    refuse_folder(config)
     if config.models is None:
         raise UserError("no models were chosen: add models=<family>")
     folders: dict[str, Path] = {}
     for checkpoint in map(str, config.analysis.checkpoints):
-        own, own_plain, near = checkpoint_config(config, plain, checkpoint)
-        found = _taken(config, own_plain, near)
-        if is_global_zero():
-            say(f"checkpoint {checkpoint}: " + (f"taken from {found}" if found else "to be run"))
-        if found is None:
-            run(own, own_plain)
-            found = finished_run(config.root, own_plain, *near)
-        if found is not None:  # None on ranks that keep no folder of their own
+        part = checkpoint_config(config, plain, checkpoint)
+        found = carry_out(config, part, f"checkpoint {checkpoint}", run)
+        if found is not None:
             folders[checkpoint] = found
-    table = dataclasses.replace(config, resume="never")  # joining takes no time, so nothing is left of it
-    with record.begin(table, plain, job_type=config.analysis.kind) as current:
-        if current.folder is None:
-            return
-        if len(folders) < len(config.analysis.checkpoints):
-            raise UserError(
-                "a checkpoint has no results: its models or texts changed while it ran; run again"
-            )
-        results = emergence_results(config, folders)
-        current.conclude(results, sum(int(read_summary(folder)["tokens"]) for folder in folders.values()))
+    with together(config, plain) as current:
+        if current.folder is not None:
+            results = emergence_results(config, folders)
+            tokens = sum(int(read_summary(folder)["tokens"]) for folder in folders.values())
+            current.conclude(results, tokens)
 
 
-def checkpoint_config(
-    config: Config, plain: dict[str, Any], checkpoint: str
-) -> tuple[Config, dict[str, Any], tuple[Path, ...]]:
-    """The config of one checkpoint, the same as plain values, and where else than below the root it may lie.
+def checkpoint_config(config: Config, plain: dict[str, Any], checkpoint: str) -> Part:
+    """The run of one checkpoint.
 
     Args:
         config: The config of the study.
@@ -78,27 +58,17 @@ def checkpoint_config(
     Raises:
         UserError: No member has a place for a checkpoint.
     """
-    changes: dict[str, Any] = {"name": f"{config.name}-{checkpoint}"}
-    near: tuple[Path, ...] = ()
-    if config.run_dir is not None:
-        near = (Path(config.run_dir) / checkpoint,)
-        changes["run_dir"] = str(near[0])
     models = models_at(config.models, checkpoint)
     members = [
         {**own, "path": member.path, "revision": member.revision}
         for own, member in zip(plain["models"]["members"], models.members, strict=True)
     ]
-    own = dataclasses.replace(config, **changes, models=models, analysis=config.analysis.correlation)
-    return (
-        own,
-        {
-            **plain,
-            **changes,
-            "models": {**plain["models"], "members": members},
-            "analysis": plain["analysis"]["correlation"],
-        },
-        near,
-    )
+    changes = {"models": models, "analysis": config.analysis.correlation}
+    plain_changes = {
+        "models": {**plain["models"], "members": members},
+        "analysis": plain["analysis"]["correlation"],
+    }
+    return make_part(config, plain, checkpoint, changes, plain_changes)
 
 
 def models_at(models: ModelsConfig, checkpoint: str) -> ModelsConfig:
@@ -172,9 +142,3 @@ def emergence_results(config: Config, folders: dict[str, Path]) -> Results:
         for row in shown.itertuples()
     ]
     return results
-
-
-def _taken(config: Config, plain: dict[str, Any], near: tuple[Path, ...]) -> Path | None:
-    if not config.analysis.reuse:
-        return next((folder for folder in near if runs.is_finished(folder)), None)
-    return finished_run(config.root, plain, *near)

@@ -1,26 +1,21 @@
 """All studies of a family, one after the other on one text, and what they found beside what is published."""
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from un_lightning import record, runs
 from un_lightning.config import Config, DataSource, PropertiesConfig
 from un_lightning.config.replication import READS_TABLE, STUDIES
 from un_lightning.data.prepare import prepare_store
 from un_lightning.errors import UserError
 from un_lightning.files import atomic_write
 from un_lightning.models.family import shared_tokenizer
-from un_lightning.neuron_table import RunPass
 from un_lightning.replication.ours import Ours
 from un_lightning.replication.page import comparison_table, html_page, markdown_page, verdict_counts
 from un_lightning.replication.published import Published, published_values
 from un_lightning.results import Results, read_summary
-from un_lightning.reuse import finished_run
-from un_lightning.terminal import say
-from un_lightning.tracking import is_global_zero
+from un_lightning.study import Part, RunPass, carry_out, make_part, refuse_folder, together
 
 
 PAGE = "replication"
@@ -30,9 +25,6 @@ PAGE = "replication"
 def run_replicate(config: Config, plain: dict[str, Any], run: RunPass) -> None:
     """Carry out the studies that no finished run answers, and write the page.
 
-    Every study is a run of its own, with its own folder and record, under the name `<name>-<study>`. One that
-    was interrupted goes on with `resume=auto`.
-
     Args:
         config: The checked config.
         plain: The same as plain values.
@@ -41,34 +33,27 @@ def run_replicate(config: Config, plain: dict[str, Any], run: RunPass) -> None:
     Raises:
         UserError: As `run` does; or `resume` names a folder, or nothing is published of such a model.
     """
-    if config.resume not in ("never", "auto"):
-        raise UserError("a replication goes on study by study: use resume=auto, not the folder of a run")
+    refuse_folder(config)
     if config.models is None:
         raise UserError("no models were chosen: add models=<family>")
     published = published_values(config.analysis.published)
     found: dict[str, Path] = {}
     for study in (name for name in STUDIES if name in config.analysis.studies):
-        own, own_plain, near = study_config(config, plain, study, found.get("neuron_table"))
-        ready = _taken(config, own_plain, near)
-        if is_global_zero():
-            say(f"{study}: " + (f"taken from {ready}" if ready else "to be run"))
-        if ready is None:
-            run(own, own_plain)
-            ready = _written(config, own_plain, near)
-        found[study] = ready
-    table = dataclasses.replace(config, resume="never")  # comparing takes no time, so nothing is left of it
-    with record.begin(table, plain, job_type=config.analysis.kind) as current:
-        if current.folder is None:
-            return
-        results = replication_results(config, found, published)
-        write_pages(current.folder, config.name, results, found)
-        current.conclude(results, int(read_summary(found["neuron_table"])["tokens"]))
+        part = study_config(config, plain, study, found.get("neuron_table"))
+        folder = carry_out(
+            config, part, study, run, everywhere=True
+        )  # later studies read tables of earlier ones
+        assert folder is not None
+        found[study] = folder
+    with together(config, plain) as current:
+        if current.folder is not None:
+            results = replication_results(config, found, published)
+            write_pages(current.folder, config.name, results, found)
+            current.conclude(results, int(read_summary(found["neuron_table"])["tokens"]))
 
 
-def study_config(
-    config: Config, plain: dict[str, Any], study: str, table: Path | None
-) -> tuple[Config, dict[str, Any], tuple[Path, ...]]:
-    """The config of one study, the same as plain values, and where else than below the root it may lie.
+def study_config(config: Config, plain: dict[str, Any], study: str, table: Path | None) -> Part:
+    """The run of one study.
 
     Args:
         config: The config of the replication.
@@ -76,11 +61,6 @@ def study_config(
         study: Which study.
         table: Run folder of the neuron table, once it is there.
     """
-    changes: dict[str, Any] = {"name": f"{config.name}-{study}"}
-    near: tuple[Path, ...] = ()
-    if config.run_dir is not None:
-        near = (Path(config.run_dir) / study,)
-        changes["run_dir"] = str(near[0])
     data = _data(config, study, made=table is not None)
     if study == "properties":
         threshold = config.analysis.neuron_table.correlation.threshold
@@ -95,13 +75,9 @@ def study_config(
             own["tables"] = str(table)
         analysis = dataclasses.replace(analysis, **own)
         own_plain |= own
-    return (
-        dataclasses.replace(
-            config, **changes, data=dataclasses.replace(config.data, **data), analysis=analysis
-        ),
-        {**plain, **changes, "data": {**plain["data"], **_plain(data)}, "analysis": own_plain},
-        near,
-    )
+    changes = {"data": dataclasses.replace(config.data, **data), "analysis": analysis}
+    plain_changes = {"data": {**plain["data"], **_plain(data)}, "analysis": own_plain}
+    return make_part(config, plain, study, changes, plain_changes)
 
 
 def _data(config: Config, study: str, made: bool) -> dict[str, Any]:
@@ -162,26 +138,3 @@ def write_pages(folder: Path, title: str, results: Results, found: Mapping[str, 
     table, places = results.tables["replication"], {study: str(path) for study, path in found.items()}
     atomic_write(folder / f"{PAGE}.md", markdown_page(title, table, places))
     atomic_write(folder / f"{PAGE}.html", html_page(title, table, places))
-
-
-def _taken(config: Config, plain: dict[str, Any], near: tuple[Path, ...]) -> Path | None:
-    if not config.analysis.reuse:
-        return next((folder for folder in near if runs.is_finished(folder)), None)
-    return finished_run(config.root, plain, *near)
-
-
-def _written(config: Config, plain: dict[str, Any], near: tuple[Path, ...]) -> Path:
-    """The run that has just ended; ranks other than the first wait until it is written.
-
-    Raises:
-        UserError: There is none: models or texts changed while it ran, or the first rank is gone.
-    """
-    patience = 0.0 if is_global_zero() else 60 * config.trainer.timeout_minutes
-    end = time.monotonic() + patience
-    while (found := finished_run(config.root, plain, *near)) is None:
-        if time.monotonic() >= end:
-            raise UserError(
-                f"{plain['name']} has no results: its models or texts changed while it ran; run again"
-            )
-        time.sleep(0.5)
-    return found
