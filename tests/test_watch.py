@@ -12,7 +12,8 @@ from un_lightning.analyses.correlation import CorrelationAnalysis
 from un_lightning.config import CorrelationConfig, DataConfig, DataSource, TrainerConfig
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.lightning import make_trainer
-from un_lightning.watch import Heartbeat, Watch, memory_taken
+from un_lightning.memory import peak_bytes, taken_bytes
+from un_lightning.watch import Heartbeat, Watch
 
 
 def test_silence_is_explained(capsys):
@@ -62,7 +63,11 @@ def test_points_of_the_curves(store, tokenizer, tokens, tmp_path, monkeypatch, c
     trainer.validate(analysis, datamodule=data, verbose=False)
     assert [point["tokens"] for point in kept] == [128, 256, 384, 512, 640]
     assert all(point["speed/units_per_second"] > 0 and point["speed/memory_gb"] > 0.01 for point in kept)
-    assert ("so far: mean of the largest correlations" in capsys.readouterr().err) == (jackknife > 0)
+    said = capsys.readouterr().err
+    assert ("so far: mean of the largest correlations" in said) == (jackknife > 0)
+    assert said.count("memory: about") == 1
+    assert "on each device; the text is read once" in said
+    assert 1e8 < analysis.planned <= peak_bytes(torch.device("cpu")) * 1.1
     if jackknife:
         assert analysis.results is not None
         table = analysis.results.tables["neurons"].query("model == 'a'")
@@ -73,6 +78,6 @@ def test_points_of_the_curves(store, tokenizer, tokens, tmp_path, monkeypatch, c
 
 
 def test_memory_of_this_process():
-    before = memory_taken(torch.device("cpu"))
+    before = taken_bytes(torch.device("cpu"))
     held = torch.ones(40_000_000)
-    assert memory_taken(torch.device("cpu")) - before > 0.9 * held.nbytes
+    assert taken_bytes(torch.device("cpu")) - before > 0.9 * held.nbytes

@@ -71,6 +71,7 @@ def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
     from un_lightning.analyses import make_analysis
     from un_lightning.callbacks import Interrupted, KeepPartial, Progress
     from un_lightning.lightning import make_trainer, seed
+    from un_lightning.memory import peak_bytes
     from un_lightning.models.family import load_family
     from un_lightning.watch import Watch
 
@@ -113,7 +114,10 @@ def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
             "seconds": round(progress.seconds, 3),
             f"{data.unit}_per_second": rate,
             "world_size": trainer.world_size,
+            "memory/peak_gb": round(peak_bytes(analysis.device) / 1e9, 3),
         }
+        if analysis.planned:
+            results.scalars["memory/planned_gb"] = round(analysis.planned / 1e9, 3)
         current.conclude(results, data.facts()["tokens"])
         record.clear_partial(current.folder)
 

@@ -1,5 +1,7 @@
 """How much memory a device has to spare."""
 
+import resource
+import sys
 from pathlib import Path
 
 import psutil
@@ -21,6 +23,21 @@ def free_bytes(device: torch.device) -> int:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + kept
     return min(psutil.virtual_memory().available, _container_free())
+
+
+def taken_bytes(device: torch.device) -> int:
+    """Bytes that the tensors on a CUDA device take, or this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most bytes so far that tensors took on a CUDA device, or this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _container_free() -> int:

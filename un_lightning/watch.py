@@ -4,13 +4,12 @@ import threading
 import time
 from typing import Any
 
-import psutil
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 
 from un_lightning.analyses.base import Analysis
 from un_lightning.data.stream import Stream
+from un_lightning.memory import taken_bytes
 from un_lightning.terminal import duration, note
 from un_lightning.wandb_record import AXIS
 
@@ -54,6 +53,7 @@ class Watch(Callback):
         self.seconds = 60 * minutes
         self.heart: Heartbeat | None = None
         self.units = self.before = 0
+        self.said = False
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to look at the clock."""
@@ -69,9 +69,21 @@ class Watch(Callback):
             self.heart.beat("looking at a few blocks and making room")
             self.heart.start()
 
-    def on_validation_batch_start(self, *_: Any, **__: Any) -> None:
-        """A batch has come."""
+    def on_validation_batch_start(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """A batch has come; before the first, everything is there that takes memory."""
+        assert isinstance(pl_module, Analysis)
         self._beat("in a batch")
+        if self.heart is not None and not self.said and pl_module.planned:
+            times = "once" if pl_module.passes == 1 else f"{pl_module.passes} times"
+            note(f"memory: about {pl_module.planned / 1e9:.2f} GB on each device; the text is read {times}")
+            self.said = True
 
     def on_validation_batch_end(
         self,
@@ -97,7 +109,7 @@ class Watch(Callback):
             data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
             points = {f"so_far/{name}": value for name, value in findings.items()}
             points["speed/units_per_second"] = self.units / max(now - self.begun, 1e-9)
-            points["speed/memory_gb"] = memory_taken(pl_module.device) / 1e9
+            points["speed/memory_gb"] = taken_bytes(pl_module.device) / 1e9
             trainer.logger.log_metrics({**points, AXIS: min(self.before + self.units, data.total)})
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
@@ -125,10 +137,3 @@ class Watch(Callback):
         if self.heart is not None:
             self.heart.over.set()
             self.heart = None
-
-
-def memory_taken(device: torch.device) -> int:
-    """Bytes: the most that tensors took on a CUDA device, or what this process takes on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return psutil.Process().memory_info().rss

@@ -6,6 +6,7 @@ import pytest
 
 from tests.analyses.test_correlation import family, gpt2
 from un_lightning.analyses import correlation
+from un_lightning.analyses.base import Plan
 from un_lightning.analyses.correlation import CorrelationAnalysis
 from un_lightning.config import Baseline, CorrelationConfig, MeasureName, Pairs
 
@@ -15,7 +16,7 @@ def models():
 
 
 def found(validate, monkeypatch, passes, **settings):
-    monkeypatch.setattr(correlation, "passes_needed", lambda *_, **__: passes)
+    monkeypatch.setattr(correlation, "plan_memory", lambda *_, **__: Plan(passes))
     settings = {"draws": 2, "pairs": Pairs.all, "jackknife": 5, "top_k": 4} | settings
     analysis = CorrelationAnalysis(CorrelationConfig(**settings), models(), seed=0)
     results = validate(analysis)

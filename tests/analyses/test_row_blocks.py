@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from un_lightning.analyses import correlation_memory
-from un_lightning.analyses.correlation_memory import entry_bytes, passes_needed
+from un_lightning.analyses.correlation_memory import entry_bytes, plan_memory
 from un_lightning.analyses.row_blocks import largest, schedule
 from un_lightning.config import Baseline, CorrelationConfig, MeasureName, Site, Split
 from un_lightning.errors import UserError
@@ -54,10 +54,12 @@ PRODUCT = 4 * 98_304**2
 
 def needed(memory_gb, pairs=STAR, devices=1, **settings):
     config = CorrelationConfig(memory_gb=memory_gb and float(memory_gb), **settings)
-    return passes_needed(
+    plan = plan_memory(
         config, pairs, MEDIUM, batch_tokens=8192, device=torch.device("cpu"), wide=torch.float32,
         devices=devices, shares=1, processes=1,
     )  # fmt: skip
+    assert 4 * 98_304**2 // devices < plan.bytes <= (memory_gb or 126) * 1e9
+    return plan.passes
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from un_lightning.analyses.base import Plan
 from un_lightning.analyses.selection import Selection
 from un_lightning.config import ActivationsConfig
 from un_lightning.errors import UserError
@@ -79,10 +80,10 @@ def layer_groups(selection: Selection, passes: int) -> list[list[int]]:
     return [layers[start:stop] for start, stop in pairwise(bounds)]
 
 
-def passes_needed(
+def plan_memory(
     config: ActivationsConfig, known: Mapping[str, Tensor], selection: Selection, groups: int, context: int
-) -> int:
-    """How often the text must be read so that no more than `config.memory_gb` is taken at a time.
+) -> Plan:
+    """The fewest passes over the text in which no more than `config.memory_gb` is taken at a time.
 
     Args:
         config: Settings of the analysis.
@@ -104,8 +105,9 @@ def passes_needed(
             layer_sizes[layer] = one.bytes / 1e9
     room = config.memory_gb - sum(sizes.values())
     for passes in range(1, len(layer_sizes) + 1):
-        if all(sum(layer_sizes[one] for one in group) <= room for group in layer_groups(selection, passes)):
-            return passes
+        largest = max(sum(layer_sizes[one] for one in group) for group in layer_groups(selection, passes))
+        if largest <= room:
+            return Plan(passes, int(1e9 * (sum(sizes.values()) + largest)))
     sizes["by token"] = sum(layer_sizes.values())
     total = sum(sizes.values())
     parts = ", ".join(f"{name} {size:.3g}" for name, size in sizes.items() if size > 0.05 * total)

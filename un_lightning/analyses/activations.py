@@ -14,7 +14,8 @@ from torch import Tensor
 
 from un_lightning.analyses.activation_batch import Piece, pieces
 from un_lightning.analyses.activation_report import activation_results
-from un_lightning.analyses.activation_statistics import layer_groups, make_statistics, passes_needed
+from un_lightning.analyses.activation_statistics import layer_groups, make_statistics, plan_memory
+from un_lightning.analyses.base import Plan
 from un_lightning.analyses.example_values import ExampleValues
 from un_lightning.analyses.one_model import OneModel
 from un_lightning.analyses.selection import select
@@ -89,11 +90,11 @@ class ActivationsAnalysis(OneModel):
             "places": torch.from_numpy(draw_places(data, self.settings.sample, self.seed)),
         }
 
-    def plan(self, known: Mapping[str, Tensor]) -> int:
+    def plan(self, known: Mapping[str, Tensor]) -> Plan:
         """Once, unless the sums by token of all layers do not fit; and once for the contexts of examples."""
         context = self._data().store.context
-        passes = passes_needed(self.settings, known, self.selection, self._groups(), context)
-        return passes + self.settings.example_values
+        plan = plan_memory(self.settings, known, self.selection, self._groups(), context)
+        return plan._replace(passes=plan.passes + self.settings.example_values)
 
     def begin(self, known: Mapping[str, Tensor]) -> None:
         """Allocate the statistics of all layers, but for the sums by token."""

@@ -7,7 +7,7 @@ Reduction over ranks, resuming, progress and files are the same for all and are 
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -17,13 +17,23 @@ from un_lightning.config import AnalysisConfig, DataConfig
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.stream import Stream
 from un_lightning.errors import UserError
+from un_lightning.memory import taken_bytes
 from un_lightning.models.family import Family
 from un_lightning.results import Results
 from un_lightning.stats.statistic import AllReduce, Statistic, named_tensors
 
 
-PASSES = "passes"
-"""Name of the number of passes among what all ranks agree on."""
+PLAN = "plan"
+"""Name of the plan among what all ranks agree on."""
+
+
+class Plan(NamedTuple):
+    """How a stream is read."""
+
+    passes: int = 1
+    """How often."""
+    bytes: int = 0
+    """The most that an analysis takes on a device besides the models; 0 where it does not reckon."""
 
 
 class Analysis(pl.LightningModule):
@@ -36,6 +46,7 @@ class Analysis(pl.LightningModule):
         passes: How often the stream is read: more than once where memory does not hold everything.
         current: Which of these passes it is, from 0.
         finished: What earlier passes added up or found, saved with the rest; the same on every rank.
+        planned: Bytes that this process will take on its device at most; 0 where that is not reckoned.
         complete: Whether the last pass is over.
         batches: Batches that this rank reads in all.
         subsets: Labels of the text that is read, where text is read.
@@ -60,6 +71,7 @@ class Analysis(pl.LightningModule):
         self.counted = 0
         self.batches = 0
         self.subsets: list[str] = []
+        self.planned = 0
         self.results: Results | None = None
         self._saved: dict[str, Tensor] | None = None
 
@@ -79,9 +91,9 @@ class Analysis(pl.LightningModule):
     def look(self, pilot: Any) -> dict[str, Tensor]:
         """What must be known before the first batch, such as shifts; computed on rank 0 alone."""
 
-    def plan(self, known: Mapping[str, Tensor]) -> int:  # noqa: ARG002
-        """How often the stream must be read, knowing what `look` found; asked once, on rank 0."""
-        return 1
+    def plan(self, known: Mapping[str, Tensor]) -> Plan:  # noqa: ARG002
+        """How the stream must be read, knowing what `look` found; asked once, on rank 0."""
+        return Plan()
 
     @abstractmethod
     def begin(self, known: Mapping[str, Tensor]) -> None:
@@ -138,12 +150,13 @@ class Analysis(pl.LightningModule):
         if self.trainer.is_global_zero and known is None:
             pilot = self.transfer_batch_to_device(self.pilot(data), self.device, 0)
             known = {name: value.cpu() for name, value in self.look(pilot).items()}
-            known[PASSES] = torch.tensor(self.plan(known))
+            known[PLAN] = torch.tensor(self.plan(known))
         known = self.trainer.strategy.broadcast(known)
         assert known is not None
         self._known = known
-        self.passes = int(known[PASSES])
-        self.begin({name: value.to(self.device) for name, value in known.items() if name != PASSES})
+        self.passes, planned = known[PLAN].tolist()
+        self.planned = planned and planned + taken_bytes(self.device)
+        self.begin({name: value.to(self.device) for name, value in known.items() if name != PLAN})
         self.begin_pass()
         self._begun = True
         if self._saved is not None:

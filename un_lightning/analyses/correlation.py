@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from un_lightning.analyses.base import Analysis, token_blocks
+from un_lightning.analyses.base import Analysis, Plan, token_blocks
 from un_lightning.analyses.baselines import Sides
-from un_lightning.analyses.correlation_memory import passes_needed
+from un_lightning.analyses.correlation_memory import plan_memory
 from un_lightning.analyses.correlation_report import correlation_results
 from un_lightning.analyses.extra_sums import ExtraSums
 from un_lightning.analyses.gemm_choice import choose_gemm
@@ -77,12 +77,12 @@ class CorrelationAnalysis(Analysis):
         found["gemm"] = torch.tensor(list(Gemm).index(chosen))
         return found
 
-    def plan(self, known: Mapping[str, Tensor]) -> int:  # noqa: ARG002
+    def plan(self, known: Mapping[str, Tensor]) -> Plan:  # noqa: ARG002
         """Once, unless the products of all pairs do not fit."""
         trainer = self.trainer
         data: TokenBlocks = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         devices = devices_of(trainer, self.settings.split)
-        return passes_needed(
+        return plan_memory(
             self.settings,
             self.pairs,
             self.units,

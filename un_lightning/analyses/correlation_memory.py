@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from un_lightning.analyses.base import Plan
 from un_lightning.analyses.extra_sums import ExtraSums
 from un_lightning.analyses.intervals import Intervals
 from un_lightning.analyses.pair_correlation import PairFindings
@@ -24,7 +25,7 @@ TILE_COPIES = 10
 """Matrices of one tile of correlations, in the accumulators' type, that exist while it is reduced."""
 
 
-def passes_needed(
+def plan_memory(
     config: CorrelationConfig,
     pairs: Sequence[Pair],
     units: Mapping[str, Units],
@@ -34,8 +35,8 @@ def passes_needed(
     devices: int,
     shares: int,
     processes: int,
-) -> int:
-    """How often the text must be read so that what is added up fits.
+) -> Plan:
+    """The fewest passes over the text in which what is added up fits.
 
     Args:
         config: The settings.
@@ -59,8 +60,9 @@ def passes_needed(
     most = len(pairs) if whole else sum(len(units[left].widths) for left, _ in pairs)
     entry = entry_bytes(config, wide)
     for passes in range(1, most + 1):
-        if largest(schedule(pairs, units, passes, devices), units) * entry <= room:
-            return passes
+        products = largest(schedule(pairs, units, passes, devices), units) * entry
+        if products <= room:
+            return Plan(passes, lasting + passing + products)
     least = largest(schedule(pairs, units, most, devices), units) * entry
     everything = sum(units[left].count * units[right].count for left, right in pairs) * entry
     raise UserError(

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from un_lightning.analyses.base import Analysis
+from un_lightning.analyses.base import Analysis, Plan
 from un_lightning.analyses.family_findings import FamilyFindings
 from un_lightning.analyses.family_follow import FamilyFollow, follow_slots
 from un_lightning.analyses.family_memory import check_memory
@@ -67,9 +67,9 @@ class FamiliesAnalysis(Analysis):
             known |= {f"{name}/{key}": value for key, value in found.items()}
         return known
 
-    def plan(self, known: Mapping[str, Tensor]) -> int:  # noqa: ARG002
+    def plan(self, known: Mapping[str, Tensor]) -> Plan:  # noqa: ARG002
         """Two readings, unless nothing is to be looked at more closely."""
-        return 2 if self.settings.leading else 1
+        return Plan(2 if self.settings.leading else 1)
 
     def begin(self, known: Mapping[str, Tensor]) -> None:
         """Make the labels, and room for what is found of them."""
