@@ -193,6 +193,14 @@ def test_the_permutation_baseline_equals_a_second_pass(validate, tokens, batch_s
     np.testing.assert_allclose(back["mean_baseline"], expected["b"][1].mean(0), atol=2e-6)
 
 
+def test_two_ranks_add_up_what_every_measure_and_the_permutation_need(in_parts):
+    """Which tokens change places depends on no rank. float32 sums in another order: 1e-5 of the largest."""
+    models = {"a": gpt2(0), "b": gpt2(1, inner=40)}
+    settings = {"measures": ALL, "full_gram": True, "baseline": Baseline.permutation, "draws": 2}
+    make = lambda: analysis(models, jackknife=0, **settings)
+    in_parts(make, batch_size=5).ranks_add_up(rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("baseline", list(Baseline))
 def test_every_baseline_has_the_same_columns_and_lies_below_a_copy(validate, baseline):
     results = validate(analysis({"a": Lookup(), "b": Lookup()}, baseline=baseline, draws=3, site=Site.units))
