@@ -1,225 +1,265 @@
-"""Speed of the correlation pass, as ratios within one run.
+"""Speed, memory and error of the correlation pass, as ratios within one run.
 
-    python benchmarks/correlation.py [--quick]
+    python benchmarks/correlation.py [--quick] [--save benchmarks/results]
+    python benchmarks/correlation.py --shape gpt2_small --layers 2
+    python benchmarks/correlation.py --shape gpt2_medium              # on a GPU
 
-Three things are timed by turns on the same batches, so that a busy machine slows all of them alike:
+Models of true shapes with random weights, a pair (of the tiny shape also a star of five). First a whole run
+over a store of random text, then single batches on which several things take turns, so that a busy machine
+slows all of them alike: the analysis (every model once, products, sums, products within layers), its products
+by themselves, what cannot be avoided, the device's peak (`physical.py`), and the published scripts' design
+(`published_design.py`).
 
-* ours: the analysis itself (every model once, products, sums, within-layer products);
-* physical: what cannot be avoided: a bare forward of each model, and one `torch.mm` a pair;
-* reference: the published scripts' design, re-stated: for each pair both models run, layer-by-layer float32
-  products are added into a float64 array on the host, and a second run does it all again with rotated
-  activations for the baseline.
+Ratios:
 
-The last line is one JSON object.
+* batch / physical: a batch of the analysis over each model's bare forward pass once plus one `torch.mm` a
+  pair at that shape;
+* run / physical: the whole run, end to end with reading, baseline and report, over that for all its batches;
+* published / batch: the published design's batch, of which it does two for one of ours, over ours; not where
+  its float64 arrays do not fit on the host;
+* published / run: the same for the whole run;
+* share of peak in products: multiplications a second that the products of a batch reach, over those of
+  `torch.mm` in the same input type at the best large square shape that fits;
+* error of rho: largest difference of a correlation from that of the same activations in float64, for 512
+  units of the reference with all units of another model, over the tokens in `error_tokens`.
+
+Other figures: `run` has tokens a second and the run's seconds by part (`data` is waiting for the next batch,
+with what Lightning does between two; `forward` includes the copy into the matrices; `products` is the GEMM;
+`sums` are those of each model; `intervals` are readings for the jackknife; `end` is baseline and report) and
+`peak_gb`, the most memory that tensors took on the GPU, or the process on the CPU, with `planned_gb` before
+the run. `seconds` are medians of a batch. `gemm` is the input type of the products. On a GPU the parts of the
+run are waited for, so that tokens a second are a lower bound. The last line is one JSON object.
 """
 
 import argparse
-import itertools
-import json
+import os
 import statistics
-import time
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
-from keep import conclude
+from clock import Clock, by_turns
+from keep import Found, Ratio, arguments, conclude, on_threads, this_device
+from physical import Peak, Products, bare_forwards
+from published_design import PublishedDesign
+from random_models import SHAPES, random_batch, random_family, random_text
 
 from un_lightning.analyses.correlation import CorrelationAnalysis
-from un_lightning.config import Baseline, CorrelationConfig, MemberConfig, ModelsConfig, ModelSource, Site
+from un_lightning.config import CorrelationConfig, Gemm, Site, TrainerConfig
 from un_lightning.data.loader import Batch
+from un_lightning.lightning import make_trainer
+from un_lightning.memory import peak_bytes
 from un_lightning.models.family import Family
-from un_lightning.models.loading import load_member
-from un_lightning.stats.rotation import random_matrix
+from un_lightning.stats.cross_product import tf32_products
+from un_lightning.stats.pair_sums import ModelSums, PairSums
 
 
-SHAPES = {
-    "tiny": {"n_layer": 4, "n_embd": 128, "n_head": 4, "n_positions": 128, "vocab_size": 4096},
-    "gpt2_small": {"n_layer": 12, "n_embd": 768, "n_head": 12, "n_positions": 512, "vocab_size": 50257},
-    "gpt2_medium": {"n_layer": 24, "n_embd": 1024, "n_head": 16, "n_positions": 512, "vocab_size": 50257},
-}
+BATCH = 4096
+RUN = 100_000_000
+"""Tokens of a run of full size, for which `gemm=auto` chooses."""
+ROWS = 512
+"""Units whose correlations are compared with float64."""
 
 
-def random_family(shape: str, members: int, device: torch.device) -> Family:
-    """Models of a true shape with random weights."""
-    names = [chr(ord("a") + i) for i in range(members)]
-    config = ModelsConfig(
-        family=shape,
-        source=ModelSource.random,
-        members=[MemberConfig(name=name, seed=i) for i, name in enumerate(names)],
-        reference="a",
-        architecture={"model_type": "gpt2"} | SHAPES[shape],
-    )
-    models = {m.name: load_member(config, m).to(device) for m in config.members}
-    return Family(shape, models, "a", None)
+class TimedAnalysis(CorrelationAnalysis):
+    """Counts the seconds of its parts."""
+
+    def __init__(self, config: CorrelationConfig, family: Family, clock: Clock) -> None:
+        super().__init__(config, family, seed=0)
+        self.clock = clock
+        self._read = clock.timed("forward", self._read)
+        self._add_alone = clock.timed("sums", self._add_alone)
+        self.after_batch = clock.timed("intervals", self.after_batch)
+
+    def begin_pass(self) -> None:
+        """Begin to count."""
+        super().begin_pass()
+        for product in self.products.values():
+            product.add = self.clock.timed("products", product.add)
+        self.begun = self.clock.now()
+
+    def on_validation_epoch_end(self) -> None:
+        """What the pass took that was none of its parts is waiting for data."""
+        seconds = self.clock.seconds
+        seconds["data"] = self.clock.now() - self.begun - sum(seconds.values())
+        with self.clock("end"):
+            super().on_validation_epoch_end()
 
 
-def make_batch(
-    generator: torch.Generator, blocks: int, context: int, vocabulary: int, device: torch.device
-) -> Batch:
-    """Random tokens; the first of each block is not counted."""
-    tokens = torch.randint(vocabulary, (blocks, context), generator=generator)
-    counted = torch.ones_like(tokens, dtype=torch.bool)
-    counted[:, 0] = False
-    skipped = (~counted).flatten().nonzero().flatten()
-    nothing = torch.zeros(blocks, dtype=torch.int64)
-    return Batch(
-        tokens.to(device),
-        counted.to(device),
-        skipped.to(device),
-        torch.zeros_like(tokens).to(device),
-        nothing.to(device),
-        nothing.to(device),
-        int(counted.sum()),
-    )
+def driven(config: CorrelationConfig, family: Family, pilot: Batch) -> CorrelationAnalysis:
+    """An analysis ready for batches, without a Trainer."""
+    analysis = CorrelationAnalysis(config, family, seed=0)
+    alone: Any = SimpleNamespace(global_rank=0, world_size=1, num_devices=1)
+    alone.datamodule = SimpleNamespace(total=RUN)
+    analysis.trainer = alone
+    analysis.to(pilot.tokens.device)
+    analysis.begin(analysis.look(pilot))
+    analysis.begin_pass()
+    return analysis
 
 
-class Ours:
-    """The analysis, driven batch by batch."""
-
-    def __init__(self, family: Family, pilot: Batch, config: CorrelationConfig) -> None:
-        self.analysis = CorrelationAnalysis(config, family, seed=0)
-        alone: Any = SimpleNamespace(global_rank=0, world_size=1, num_devices=1, datamodule=None)
-        alone.datamodule = SimpleNamespace(total=pilot.count)
-        self.analysis.trainer = alone
-        self.analysis.to(pilot.tokens.device)
-        self.analysis.begin(self.analysis.look(pilot))
-        self.analysis.begin_pass()
-
-    def __call__(self, batch: Batch) -> None:
-        """One batch."""
-        self.analysis.add(batch)
-
-
-class Physical:
-    """Bare forwards, and one product a pair at its own rate."""
-
-    def __init__(self, family: Family, tokens: int) -> None:
-        self.family = family
-        sizes = {name: model.units(Site.mlp_post).count for name, model in family.models.items()}
-        device = next(next(iter(family.models.values())).parameters()).device
-        self.values = {name: torch.randn(tokens, size, device=device) for name, size in sizes.items()}
-        reference = family.reference
-        self.totals = {
-            name: torch.zeros(sizes[reference], size, device=device)
-            for name, size in sizes.items()
-            if name != reference
-        }
-
-    @torch.no_grad()
-    def forwards(self, batch: Batch) -> None:
-        """Each model's trunk once."""
-        for model in self.family.models.values():
-            model.run(batch.tokens, {})
-
-    @torch.no_grad()
-    def products(self, batch: Batch) -> None:  # noqa: ARG002
-        """One fused product a pair."""
-        left = self.values[self.family.reference]
-        for name, total in self.totals.items():
-            total.addmm_(left.T, self.values[name])
-
-
-class Reference:
-    """Every pair by itself: both models run, layer products go to a float64 array on the host, twice."""
-
-    def __init__(self, family: Family) -> None:
-        self.family = family
-        device = next(next(iter(family.models.values())).parameters()).device
-        units = {name: model.units(Site.mlp_post).widths for name, model in family.models.items()}
-        mine = units[family.reference]
-        self.totals = {
-            (name, turn): np.zeros((len(mine), len(theirs), mine[0], theirs[0]))
-            for name, theirs in units.items()
-            for turn in range(2)
-            if name != family.reference
-        }
-        self.matrices = [
-            random_matrix(Baseline.gaussian_rows, width, i, device) for i, width in enumerate(mine)
-        ]
-
-    @torch.no_grad()
-    def __call__(self, batch: Batch) -> None:
-        """One batch of every pair, plain and rotated."""
-        for (name, turn), total in self.totals.items():
-            left = self._layers(self.family.reference, batch)
-            right = self._layers(name, batch)
-            if turn:
-                right = [layer @ matrix.T for layer, matrix in zip(right, self.matrices, strict=True)]
-            for (i, one), (j, other) in itertools.product(enumerate(left), enumerate(right)):
-                total[i, j] += (one.T @ other).cpu().numpy()
-
-    def _layers(self, name: str, batch: Batch) -> list[torch.Tensor]:
-        kept: dict[int, torch.Tensor] = {}
-        sink = lambda layer, values: kept.__setitem__(layer, values.flatten(0, 1).clone())
-        self.family.models[name].run(batch.tokens, {Site.mlp_post: sink})
-        return [kept[layer] for layer in range(len(kept))]
-
-
-def timed(action: Callable[[Batch], None], batch: Batch) -> float:
-    """Seconds of one call."""
-    if batch.tokens.is_cuda:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    action(batch)
-    if batch.tokens.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def measure(shape: str, members: int, blocks: int, context: int, rounds: int, device: torch.device) -> dict:
-    """Median seconds a batch of each part, by turns."""
-    generator = torch.Generator().manual_seed(0)
-    family = random_family(shape, members, device)
-    batch = make_batch(generator, blocks, context, SHAPES[shape]["vocab_size"], device)
-    ours = Ours(family, batch, CorrelationConfig(jackknife=0))
-    physical, reference = Physical(family, batch.tokens.numel()), Reference(family)
-    parts = {
-        "ours": ours, "forwards": physical.forwards, "products": physical.products, "reference": reference,
-    }  # fmt: skip
-    seconds: dict[str, list[float]] = {name: [] for name in parts}
-    for turn in range(rounds + 1):
-        for name, action in parts.items():
-            spent = timed(action, batch)
-            if turn > 0:
-                seconds[name].append(spent)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    tokens = batch.tokens.numel()
+def whole_run(family: Family, gemm: Gemm, batches: int, device: torch.device) -> dict[str, Any]:
+    """A run from a store to the report, with the defaults of the analysis."""
+    context = family.context or BATCH
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    clock, whole = Clock(device), Clock(device)
+    analysis = TimedAnalysis(CorrelationConfig(gemm=gemm), family, clock)
+    with tempfile.TemporaryDirectory() as folder:
+        stream = analysis.stream(
+            random_text(Path(folder), batches * BATCH // context, context, BATCH // context)
+        )
+        accelerator = "gpu" if device.type == "cuda" else "cpu"
+        trainer = make_trainer(TrainerConfig(accelerator=accelerator), None, Path(folder))
+        with whole("run"):
+            while not analysis.complete:
+                trainer.validate(analysis, datamodule=stream, verbose=False)
+    for model in family.models.values():
+        model.to(device)  # Lightning takes them away from the device when it is done
+    total = whole.seconds["run"]
+    parts = clock.seconds | {"start": total - sum(clock.seconds.values())}
     return {
-        "shape": shape,
-        "members": members,
-        "tokens_a_batch": tokens,
-        "seconds": {name: round(value, 4) for name, value in median.items()},
-        "tokens_per_second": round(tokens / median["ours"]),
-        "ours_over_physical": round(median["ours"] / (median["forwards"] + median["products"]), 3),
-        "reference_over_ours": round(median["reference"] / median["ours"], 2),
+        "batches": batches,
+        "passes": analysis.passes,
+        "tokens_per_second": round(batches * BATCH / total),
+        "seconds": {name: round(value, 3) for name, value in parts.items()},
+        "share": {name: round(value / total, 3) for name, value in parts.items()},
+        "peak_gb": round(peak_bytes(device) / 1e9, 3),
+        "planned_gb": round(analysis.planned / 1e9, 3) if analysis.planned else None,
     }
+
+
+def rho_error(family: Family, config: CorrelationConfig, batches: list[Batch]) -> float:
+    """Largest error of a correlation of some units of the reference with all units of the next member."""
+    analysis = driven(config, family, batches[0])
+    (block, product), *_ = analysis.products.items()
+    pair, sums = block.pair, analysis.sums
+    step = max(1, analysis.units[pair[0]].count // ROWS)
+    rows, everything = slice(0, None, step), slice(0, analysis.units[pair[1]].count)
+    exact: list[Any] = [0.0] * 5
+    count = 0
+    for batch in batches:
+        analysis.add(batch)
+        count += batch.count
+        one, other = (
+            torch.cat(
+                [part.flatten(0, 1) for part in family.models[name].capture(batch.tokens, Site.mlp_post)],
+                dim=1,
+            )
+            .index_fill_(0, batch.skipped, 0)
+            .double()
+            for name in pair
+        )
+        one = one[:, rows]
+        new = (one.T @ other, one.sum(0), other.sum(0), one.square().sum(0), other.square().sum(0))
+        exact = [old + more for old, more in zip(exact, new, strict=True)]
+    cross, means = exact[0] / count, [total / count for total in exact[1:3]]
+    scales = [
+        (squares / count - mean.square()).rsqrt() for squares, mean in zip(exact[3:], means, strict=True)
+    ]
+    truth = (cross - torch.outer(*means)) * torch.outer(*scales)
+    sides = [
+        ModelSums(
+            sums[name].moments(count, analysis.shifts[name]),
+            analysis.shifts[name],
+            tuple(analysis.units[name].layer_slices()),
+        )
+        for name in pair
+    ]
+    found = PairSums(product.tensors["product"], count, sides[0], sides[1]).correlation(rows, everything)
+    return float((found.double() - truth).abs().nan_to_num(0).max())
+
+
+def measure(family: Family, options: argparse.Namespace, device: torch.device) -> Found:
+    """All figures of one family."""
+    context = family.context or BATCH
+    batch = random_batch(BATCH // context, context, device=device)
+    run = whole_run(family, options.gemm, options.batches, device)
+    config = CorrelationConfig(jackknife=0, gemm=options.gemm)
+    more = [
+        random_batch(BATCH // context, context, seed, device) for seed in range(1, 1 + options.error_batches)
+    ]
+    error = rho_error(family, config, more)
+    analysis = driven(config, family, batch)
+    gemm = analysis.gemm
+    least_products, peak = Products(family, BATCH, gemm, device), Peak(gemm, device)
+    filled = {name: analysis._read(name, batch) for name in analysis.reads}
+    actions = {
+        "batch": lambda: analysis.add(batch),
+        "own_products": lambda: own_products(analysis, filled),
+        "forwards": lambda: bare_forwards(family, batch),
+        "products": least_products.multiply,
+        "peak": peak.multiply,
+    }
+    if PublishedDesign.fits(family):
+        published = PublishedDesign(family, device)
+        actions["published"] = lambda: published.add(batch)
+    turns = by_turns(actions, options.rounds, Clock(device))
+    took = {name: statistics.median(seconds) for name, seconds in turns.items()}
+    work = sum(2 * BATCH * analysis.units[a].count * analysis.units[b].count for a, b in analysis.pairs)
+    least = took["forwards"] + took["products"]
+    whole = sum(run["seconds"].values())
+    cuda = device.type == "cuda"
+    ratios = {
+        "batch / physical": Ratio(took["batch"] / least, at_most=1.1),
+        "run / physical": Ratio(whole / (least * options.batches), at_most=1.1),
+        "share of peak in products": Ratio(
+            work / took["own_products"] / (peak.work / took["peak"]), at_least=0.6 if cuda else None
+        ),
+        "error of rho": Ratio(error, at_most=1e-4),
+    }
+    if "published" in took:
+        ratios["published / batch"] = Ratio(took["published"] / took["batch"], at_least=2.5)
+        ratios["published / run"] = Ratio(took["published"] * options.batches / whole, at_least=2.5)
+    return ratios, {
+        "members": len(family.models),
+        "neurons": analysis.units[family.reference].count,
+        "tokens_a_batch": BATCH,
+        "gemm": str(gemm),
+        "seconds": {name: round(value, 4) for name, value in took.items()},
+        "run": run,
+        "peak_gflops": round(peak.work / took["peak"] / 1e9, 1),
+        "peak_side": peak.side,
+        "error_tokens": options.error_batches * BATCH,
+    }
+
+
+def own_products(analysis: CorrelationAnalysis, values: dict[str, torch.Tensor]) -> None:
+    """The products of a batch, as the analysis makes them."""
+    with tf32_products(analysis.gemm is Gemm.tf32):
+        for block, product in analysis.products.items():
+            product.add(values[block.left][:, block.rows], values[block.right])
 
 
 def main() -> None:
     """Measure, print, and keep the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="two rounds of the tiny shape")
+    parser = arguments(__doc__, quick="two rounds and four batches of a pair of the shape")
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--save", type=Path, help="folder for the dated result")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rounds = 2 if options.quick else options.rounds
-    context = SHAPES[options.shape]["n_positions"]
-    results = []
-    for members in (2, 5) if options.shape == "tiny" else (2,):
-        results.append(measure(options.shape, members, 4096 // context, context, rounds, device))
-        print(json.dumps(results[-1], indent=1))
-    conclude("correlation", {"results": results}, options.save)
+    parser.add_argument("--layers", type=int, help="so many of the shape's layers")
+    parser.add_argument("--gemm", type=Gemm, choices=list(Gemm), default=Gemm.auto, help="input type")
+    parser.add_argument("--rounds", type=int, help="batches in turn; 9 of the tiny shape, else 3")
+    parser.add_argument("--batches", type=int, help="of the whole run; 48 of the tiny shape, else 4")
+    parser.add_argument("--error-batches", type=int, default=2, help="on which the error is measured")
+    options = on_threads(parser, threads=None)
+    device = this_device()
+    tiny = options.shape == "tiny"
+    options.rounds = options.rounds or (2 if options.quick else 9 if tiny else 3)
+    options.batches = options.batches or (48 if tiny and not options.quick else 4)
+    changes = {"n_layer": options.layers} if options.layers else {}
+    ratios: dict[str, Ratio] = {}
+    results = {}
+    for members in (2, 5) if tiny and not options.quick else (2,):
+        name = "pair" if members == 2 else f"star of {members}"
+        family = random_family(options.shape, members, device, **changes)
+        found, results[name] = measure(family, options, device)
+        ratios |= {f"{name}: {label}": ratio for label, ratio in found.items()}
+    layers = SHAPES[options.shape]["n_layer"] if not options.layers else options.layers
+    name = "correlation" if tiny and not options.layers else f"correlation-{options.shape}-{layers}"
+    conclude(name, ratios, {"shape": options.shape, "layers": layers, "results": results}, options, device)
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     main()

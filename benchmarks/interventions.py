@@ -1,25 +1,29 @@
 """Cost of 20 neurons at 8 values, against 160 hooked forward passes that give the same curves.
 
-    python benchmarks/interventions.py [--quick]
+    python benchmarks/interventions.py [--quick] [--save benchmarks/results]
 
 Two models with random weights read random tokens on one thread: the tiny family's shape and GPT-2 small's.
 The hooked passes are plain ones of the whole model, one for each neuron and value, with the same metrics
 from log_softmax and a rank by counting; as many as can be waited for are run, and 160 times their mean is
-what they would take. Neurons of the last layer are compared with that. Neurons of earlier layers are
-compared with what cannot be saved: the blocks above the edit, the final norm, the unembedding and the
-metrics, 160 times. Rank by counting is compared with rank by sorting. All sides of a ratio are timed in
-turn, several times; a ratio is the quotient of medians. The last line is one JSON object.
+what they would take.
+
+* hooked / last layer: that, over the time for neurons of the last layer;
+* earlier layer / all above: the time for neurons of the last layer but one over what cannot be saved: the
+  blocks above the edit, the final norm, the unembedding and the metrics, 160 times;
+* rank, sorting / counting: rank from sorted logits over rank by counting.
+
+All sides of a ratio are timed in turn, several times; a ratio is the quotient of medians. The last line is
+one JSON object.
 """
 
-import argparse
-import json
-import platform
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from clock import Clock, by_turns
+from keep import Found, Ratio, arguments, conclude, on_threads
+from random_models import random_family
 from torch import Tensor
 
 from un_lightning.analyses.interventions import Interventions, Item
@@ -32,47 +36,32 @@ from un_lightning.stats.token_metrics import SUMS, token_metrics, untouched_metr
 
 
 NEURONS, VALUES = 20, (-0.17, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
-SHAPES: dict[str, dict[str, Any]] = {
-    "tiny": {"n_layer": 4, "n_embd": 128, "n_head": 4, "n_positions": 128, "vocab_size": 4096},
-    "gpt2_small": {"n_layer": 12, "n_embd": 768, "n_head": 12, "n_positions": 128, "vocab_size": 50257},
-}
-BUDGETS = {"tiny": 8.0, "gpt2_small": 20.0}
-EARLIER_BUDGET = 1.2
+TARGETS = {"tiny": 8.0, "gpt2_small": 20.0}
+"""Of the last layer, for each shape."""
+EARLIER_TARGET = 1.2
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer tokens and repetitions")
-    quick = parser.parse_args().quick
-    torch.set_num_threads(1)
-    found: dict[str, Any] = {"benchmark": "interventions", "neurons": NEURONS, "values": len(VALUES)}
-    for name, blocks, context, hooked in (
-        ("tiny", 4 if quick else 16, 127, 16),
+    options = on_threads(arguments(__doc__, quick="fewer tokens and repetitions"))
+    quick = options.quick
+    ratios: dict[str, Ratio] = {}
+    measured: dict[str, Any] = {"neurons": NEURONS, "values": len(VALUES)}
+    for shape, blocks, context, hooked in (
+        ("tiny", 2 if quick else 16, 127, 16),
         ("gpt2_small", 1, 32 if quick else 64, 4),
     ):
-        found |= compare(name, blocks, context, hooked, repetitions=3 if quick else 5)
-    print(
-        json.dumps(
-            found
-            | {
-                "budgets": BUDGETS | {"earlier": EARLIER_BUDGET},
-                "threads": torch.get_num_threads(),
-                "device": platform.processor() or platform.machine(),
-                "torch": torch.__version__,
-            }
-        )
-    )
+        found, measured[shape] = compare(shape, blocks, context, hooked, repetitions=1 if quick else 5)
+        ratios |= {f"{shape}: {label}": ratio for label, ratio in found.items()}
+    conclude("interventions", ratios, measured, options)
 
 
 @torch.no_grad()
-def compare(name: str, blocks: int, context: int, hooked: int, repetitions: int) -> dict[str, Any]:
-    """All ratios of one model."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
+def compare(shape: str, blocks: int, context: int, hooked: int, repetitions: int) -> Found:
+    """All ratios of one model, and the seconds behind them."""
+    model = random_family(shape, 1, n_positions=128).models["a"]
+    config: Any = model.module.config
     torch.manual_seed(0)
-    config = GPT2Config(**SHAPES[name], bos_token_id=0, eos_token_id=0)
-    model = FrozenModel(name, GPT2LMHeadModel(config))
     tokens = torch.randint(1, config.vocab_size, (blocks, context))
     where = torch.ones_like(tokens, dtype=torch.bool)
     where[:, 0] = False
@@ -98,28 +87,20 @@ def compare(name: str, blocks: int, context: int, hooked: int, repetitions: int)
         "counting": lambda: rank_by_counting(logits, counted.target),
         "sorting": lambda: rank_by_sorting(logits, counted.target),
     }
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(repetitions):
-        for side, run in sides.items():
-            begun = time.perf_counter()
-            run()
-            seconds[side].append(time.perf_counter() - begun)
+    seconds = by_turns(sides, repetitions, Clock(torch.device("cpu")))
     took = {side: statistics.median(times) for side, times in seconds.items()}
     scale = NEURONS * len(VALUES) / hooked
     ratios = {
-        "last_layer": scale * took["hooked"] / took["last"],
-        "earlier_layer": took["earlier"] / (scale * took["above"]),
-        "rank": took["sorting"] / took["counting"],
+        "hooked / last layer": Ratio(scale * took["hooked"] / took["last"], at_least=TARGETS[shape]),
+        "earlier layer / all above": Ratio(took["earlier"] / (scale * took["above"]), at_most=EARLIER_TARGET),
+        "rank, sorting / counting": Ratio(took["sorting"] / took["counting"]),
     }
-    print(f"{name}: {tokens.numel()} tokens")
-    print(f"  160 hooked forward passes {scale * took['hooked']:8.2f} s")
-    print(f"  last layer                {took['last']:8.2f} s   {ratios['last_layer']:6.1f} times faster")
-    print(f"  160 times all above       {scale * took['above']:8.2f} s")
-    print(f"  layer {middle:<2} {took['earlier']:25.2f} s   {ratios['earlier_layer']:6.2f} times that")
-    print(f"  rank by sorting, counting {ratios['rank']:6.1f} times faster by counting")
-    return {f"{name}/{key}": round(value, 2) for key, value in ratios.items()} | {
-        f"{name}/seconds": {side: round(value, 4) for side, value in took.items()},
-        f"{name}/tokens": tokens.numel(),
+    return ratios, {
+        "tokens": tokens.numel(),
+        "earlier_layer": middle,
+        "seconds": {side: round(value, 4) for side, value in took.items()},
+        "hooked_passes_timed": hooked,
+        "seconds_of_160_scaled": {side: round(scale * took[side], 2) for side in ("hooked", "above")},
     }
 
 

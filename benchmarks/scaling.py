@@ -1,41 +1,43 @@
 """How the correlation pass grows with units, tokens and ranks, what it is made of, and the memory it takes.
 
-    python benchmarks/scaling.py [--quick] [--skip ranks]
+    python benchmarks/scaling.py [--quick] [--skip ranks] [--save benchmarks/results]
 
-* parts: seconds of a batch spent in the models' forward passes (with the copy into the matrices), in the
-  products of pairs, and in the sums of each model, for growing numbers of layers and of tokens a batch;
-* memory: the peak of a pass and its end, against what the plan said before it;
-* ranks: tokens per second of a whole run with one and with two CPU processes of one thread each.
+* `layers`, `batch`: seconds of a batch spent in the models' forward passes (with the copy into the matrices),
+  in the products of pairs, and in the sums of each model, for growing numbers of layers and of tokens a
+  batch; `share_of_products` is the products' part of these;
+* memory / plan: the peak of a pass and its end, less what was taken before, over what the plan said before
+  it;
+* two processes / one: tokens per second of a whole run with two CPU processes of one thread each over those
+  with one, which two idle cores would double.
 
 The last line is one JSON object.
 """
 
-import argparse
-import json
-import resource
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from correlation import SHAPES, Ours, make_batch, random_family
-from keep import conclude
+from clock import Clock, by_turns
+from correlation import driven
+from keep import Ratio, arguments, conclude, on_threads, this_device
+from random_models import SHAPES, random_batch, random_family
 
 from un_lightning.analyses.correlation_memory import batch_bytes, entry_bytes, lasting_bytes, tile_bytes
 from un_lightning.config import CorrelationConfig
+from un_lightning.memory import peak_bytes
 from un_lightning.results import read_summary
 
 
 def parts(layers: int, tokens: int, device: torch.device) -> dict[str, Any]:
     """Median seconds of each part of a batch, for a pair of the tiny family's width."""
-    SHAPES["scaled"] = SHAPES["tiny"] | {"n_layer": layers}
-    family = random_family("scaled", 2, device)
-    context = SHAPES["scaled"]["n_positions"]
-    batch = make_batch(torch.Generator().manual_seed(0), tokens // context, context, 4096, device)
-    analysis = Ours(family, batch, CorrelationConfig(jackknife=0)).analysis
+    family, context = random_family("tiny", 2, device, n_layer=layers), SHAPES["tiny"]["n_positions"]
+    batch = random_batch(tokens // context, context, device=device)
+    analysis = driven(CorrelationConfig(jackknife=0), family, batch)
     actions = {
         "forward": lambda: [analysis._read(name, batch) for name in analysis.reads],
         "sums": lambda: [
@@ -46,16 +48,8 @@ def parts(layers: int, tokens: int, device: torch.device) -> dict[str, Any]:
             for block, product in analysis.products.items()
         ],
     }
-    seconds: dict[str, list[float]] = {name: [] for name in actions}
-    for turn in range(6):
-        for name, action in actions.items():
-            start = time.perf_counter()
-            action()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    medians = {name: sorted(values)[len(values) // 2] for name, values in seconds.items()}
+    turns = by_turns(actions, 5, Clock(device))
+    medians = {name: statistics.median(seconds) for name, seconds in turns.items()}
     units = sum(analysis.units[name].count for name in analysis.reads)
     return {
         "units": units,
@@ -68,16 +62,13 @@ def parts(layers: int, tokens: int, device: torch.device) -> dict[str, Any]:
 
 def memory(layers: int, device: torch.device) -> dict[str, Any]:
     """Peak of a pass of GPT-2 small's width and its end, in GB, against the plan."""
-    SHAPES["deep"] = SHAPES["gpt2_small"] | {"n_layer": layers, "vocab_size": 1000, "n_positions": 128}
-    family = random_family("deep", 2, device)
-    batch = make_batch(torch.Generator().manual_seed(0), 16, 128, 1000, device)
+    family = random_family("gpt2_small", 2, device, n_layer=layers, vocab_size=4096, n_positions=128)
+    batch = random_batch(16, 128, device=device)
     config = CorrelationConfig(draws=1)
-    for (
-        model
-    ) in family.models.values():  # what the libraries and a forward pass take is not the plan's business
+    for model in family.models.values():  # what libraries and forward passes take is not the plan's business
         model.run(batch.tokens, {config.site: lambda _, __: None})
-    before = _peak(device)
-    analysis = Ours(family, batch, config).analysis
+    before = peak_bytes(device)
+    analysis = driven(config, family, batch)
     analysis.batches = 1
     analysis.add(batch)
     analysis.position, analysis.counted = 1, batch.count
@@ -88,19 +79,13 @@ def memory(layers: int, device: torch.device) -> dict[str, Any]:
         batch_bytes(config, units, batch.tokens.numel(), device, wide), tile_bytes(config, units, wide)
     )
     planned += entry_bytes(config, wide) * units["a"].count * units["b"].count
-    measured = _peak(device) - before
+    measured = peak_bytes(device) - before
     return {
         "units": units["a"].count,
         "planned_gb": round(planned / 1e9, 3),
         "measured_gb": round(measured / 1e9, 3),
-        "measured_over_planned": round(measured / planned, 3),
+        "measured_over_planned": measured / planned,
     }
-
-
-def _peak(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def ranks(tokens: int) -> dict[str, Any]:
@@ -116,37 +101,29 @@ def ranks(tokens: int) -> dict[str, Any]:
             ]  # fmt: skip
             subprocess.run(command, check=True, cwd=Path(__file__).parent.parent, capture_output=True)
             found[devices] = read_summary(place)["tokens_per_second"]
-    return {"tokens_per_second": found, "two_over_one": round(found[2] / found[1], 3)}
+    return {"tokens_per_second": found, "two_over_one": found[2] / found[1]}
 
 
 def main() -> None:
     """Measure, print, and keep the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="few and small sizes")
+    parser = arguments(__doc__, quick="few and small sizes")
     parser.add_argument("--skip", nargs="*", choices=["parts", "memory", "ranks"], default=[])
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--save", type=Path, help="folder for the dated result")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    report: dict[str, Any] = {}
+    options = on_threads(parser, threads=None)
+    device, quick = this_device(), options.quick
+    ratios: dict[str, Ratio] = {}
+    measured: dict[str, Any] = {}
     if "memory" not in options.skip:  # first, because a process remembers its largest size
-        report["memory"] = memory(1 if options.quick else 4, device)
+        measured["memory"] = memory(1 if quick else 4, device)
+        ratios["memory / plan"] = Ratio(measured["memory"].pop("measured_over_planned"), at_most=1)
     if "parts" not in options.skip:
-        report["layers"] = [
-            parts(layers, 4096, device) for layers in ((1, 2) if options.quick else (1, 2, 4, 8))
-        ]
-        report["batch"] = [
-            parts(4, tokens, device) for tokens in ((1024,) if options.quick else (1024, 4096, 16384))
-        ]
+        measured["layers"] = [parts(layers, 4096, device) for layers in ((1, 2) if quick else (1, 2, 4, 8))]
+        measured["batch"] = [parts(4, size, device) for size in ((1024,) if quick else (1024, 4096, 16384))]
     if "ranks" not in options.skip:
-        report["ranks"] = ranks(20_000 if options.quick else 100_000)
-    print(json.dumps(report, indent=1))
-    conclude("scaling", report, options.save)
+        measured["ranks"] = ranks(20_000 if quick else 100_000)
+        ratios["two processes / one"] = Ratio(measured["ranks"].pop("two_over_one"), at_least=1.5)
+    conclude("scaling", ratios, measured, options, device)
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     main()

@@ -1,6 +1,6 @@
 """Many short runs in one process: does anything grow?
 
-    python benchmarks/soak.py [--quick]
+    python benchmarks/soak.py [--quick] [--save benchmarks/results]
 
 Runs of a tiny correlation and of a tiny families analysis take turns, 200 in all (30 with --quick), as the
 program makes them, from models to the summary. Printed are the resident memory of the process, its open
@@ -10,21 +10,19 @@ the second half of 200 runs, when caches are full.
 The last line is one JSON object.
 """
 
-import argparse
 import gc
 import os
 import tempfile
 import threading
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-import torch
 from datasets import Dataset
 from hydra import compose, initialize_config_dir
-from keep import conclude
+from keep import Ratio, arguments, conclude, on_threads
 from omegaconf import DictConfig, OmegaConf
 
 from un_lightning import launch
@@ -76,7 +74,7 @@ def soak(runs: int, folder: Path) -> dict[int, dict[str, int]]:
     for number in range(1, runs + 1):
         config = both[number % len(both)]
         plain: Any = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
             launch.run(check(config), plain)
         if number in (runs // 10, runs // 2, runs):
             held[number] = taken(folder)
@@ -86,10 +84,8 @@ def soak(runs: int, folder: Path) -> dict[int, dict[str, int]]:
 
 def main() -> None:
     """Run, print, and fail if something grew."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="30 runs")
-    runs = 30 if parser.parse_args().quick else 200
-    torch.set_num_threads(1)
+    options = on_threads(arguments(__doc__, quick="30 runs, in which caches are still filling"))
+    runs = 30 if options.quick else 200
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -99,11 +95,14 @@ def main() -> None:
             os.chdir(before)
     early, middle, late = held.values()
     growth = (late["memory_kb"] - middle["memory_kb"]) / (runs - runs // 2)
-    print(f"memory grows by {growth:.0f} kB a run in the second half")
+    limit = None if options.quick else GROWTH
     conclude(
-        "soak", {"runs": runs, "kb_a_run": round(growth), "early": early, "middle": middle, "late": late}
+        "soak",
+        {"kB of memory a run, second half": Ratio(growth, at_most=limit)},
+        {"runs": runs, "early": early, "middle": middle, "late": late},
+        options,
     )
-    grows = runs == 200 and growth > GROWTH  # in the first runs caches fill
+    grows = limit is not None and growth > limit
     if grows or any(late[name] > early[name] for name in late if name != "memory_kb"):
         raise SystemExit("something grows")
 

@@ -7,6 +7,8 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import settings
 
+from tests.text import write_text
+
 
 # Before any library reads them, and for the processes that tests start.
 os.environ |= {
@@ -21,6 +23,12 @@ os.environ |= {
 # The same examples at every run, and no deadline, which a busy machine would miss.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items):
+    """Modules that start processes come first, so that no core waits for the last of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,6 +60,14 @@ def no_network():
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(socket.socket, "connect", local_only)
         yield
+
+
+@pytest.fixture(scope="session")
+def small_text(tmp_path_factory):
+    """Overrides that read a small file."""
+    path = tmp_path_factory.mktemp("text") / "text.jsonl"
+    write_text(path)
+    return "data=files", f"data.path={path}", "data.subset_column=subset", "data.min_characters=0"
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,22 @@
 """Everything that a run imports, for the process that others are forked from."""
 
+from importlib import import_module
+
 import torch
 
-import un_lightning.analyses.correlation
 import un_lightning.callbacks
 import un_lightning.cli
 import un_lightning.launch
 import un_lightning.lightning
-import un_lightning.models.family  # noqa: F401
+import un_lightning.watch  # noqa: F401
+from un_lightning.analyses import ANALYSES
+from un_lightning.models.architecture import build_random
+from un_lightning.models.frozen import FrozenModel
 
 
 torch.set_num_threads(1)
+for place in ANALYSES.values():
+    import_module(place.split(":")[0])
+# transformers and TransformerLens import most of themselves when a model is built.
+TINY = {"model_type": "gpt2", "n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 8, "vocab_size": 8}
+FrozenModel("any", build_random("any", TINY, 0))

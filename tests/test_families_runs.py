@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.test_resume import KILL, Runs
-from tests.text import write_text
+from tests.small_runs import KILL, Runs
 
 
 NUMBERS = [
@@ -23,31 +22,15 @@ NUMBERS = [
 ]
 
 
-class FamilyRuns(Runs):
-    """Runs of the families experiment on two random models."""
-
-    def __init__(self, folder, data, world=1):
-        super().__init__(folder, data, world)
-        own = [argument for argument in self.argv[1:] if not argument.startswith("analysis.")]
-        self.argv = [
-            "experiment=tiny/families",
-            *own,
-            "analysis.min_count=10",
-            "analysis.labels.unigram_occurrences=10",
-            "analysis.shown=2",
-        ]
+def family_runs(folder, data, world=1):
+    """Runs of the families experiment on random models."""
+    settings = ["analysis.min_count=10", "analysis.labels.unigram_occurrences=10", "analysis.shown=2"]
+    return Runs(folder, data, world, experiment="tiny/families", settings=settings)
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("text") / "text.jsonl"
-    write_text(path)
-    return ["data=files", f"data.path={path}", "data.subset_column=subset", "data.min_characters=0"]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, text):
-    runs = FamilyRuns(tmp_path_factory.mktemp("whole"), text)
+def whole(tmp_path_factory, small_text):
+    runs = family_runs(tmp_path_factory.mktemp("whole"), small_text)
     assert runs.go() == [0], runs.output.read_text()
     return runs.folders[0]
 
@@ -68,15 +51,15 @@ def assert_same(folder, other):
 
 
 @pytest.mark.slow
-def test_two_ranks_give_what_one_gives(tmp_path, text, whole):
-    runs = FamilyRuns(tmp_path, text, world=2)
+def test_two_ranks_give_what_one_gives(tmp_path, small_text, whole):
+    runs = family_runs(tmp_path, small_text, world=2)
     assert runs.go(interruptions=[None, None]) == [0, 0], runs.output.read_text()
     assert_same(runs.folders[0], whole)
 
 
 @pytest.mark.slow
-def test_killed_in_either_reading(tmp_path, text, whole):
-    runs = FamilyRuns(tmp_path, text)
+def test_killed_in_either_reading(tmp_path, small_text, whole):
+    runs = family_runs(tmp_path, small_text)
     for call in (3, 9):  # of the eight batches of each reading; the second one begins with a save, too
         code = runs.go("resume=auto", interruptions=[("after saving", call, KILL)])
         assert code == [-KILL], runs.output.read_text()

@@ -18,6 +18,10 @@ QUIET = 60.0
 """Seconds without a step after which a run says what it is doing, and again as often."""
 
 
+WORTH_SAYING = 4_000_000_000
+"""Bytes from which a run says what it will take."""
+
+
 class Heartbeat(threading.Thread):
     """Says what a run is doing when it has been doing it for a while."""
 
@@ -80,7 +84,7 @@ class Watch(Callback):
         """A batch has come; before the first, everything is there that takes memory."""
         assert isinstance(pl_module, Analysis)
         self._beat("in a batch")
-        if self.heart is not None and not self.said and pl_module.planned:
+        if self.heart is not None and not self.said and pl_module.planned >= WORTH_SAYING:
             times = "once" if pl_module.passes == 1 else f"{pl_module.passes} times"
             note(f"memory: about {pl_module.planned / 1e9:.2f} GB on each device; the text is read {times}")
             self.said = True

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from un_lightning.config import DataConfig, DataSource, Exclude, TrainerConfig
+from tests.analyses import parts
+from un_lightning.config import DataConfig, DataSource, Exclude
 from un_lightning.data.datamodule import TokenBlocks
-from un_lightning.lightning import make_trainer
 from un_lightning.models.tokenizers import load_tokenizer
 
 
@@ -39,10 +39,10 @@ def store(tokens, tmp_path_factory):
 
 
 @pytest.fixture
-def validate(store, tokenizer, tmp_path):
-    """Run an analysis over the store and return its results."""
+def stream(store, tokenizer):
+    """The blocks of a store, by default all of the one here."""
 
-    def run(analysis, batch_size=8, blocks=BLOCKS, exclude=Exclude.paper, path=store):
+    def make(batch_size=8, blocks=BLOCKS, exclude=Exclude.paper, path=store):
         config = DataConfig(
             source=DataSource.store,
             path=str(path),
@@ -51,10 +51,26 @@ def validate(store, tokenizer, tmp_path):
             batch_size=batch_size,
             exclude=exclude,
         )
-        trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, tmp_path)
-        data = TokenBlocks(config, tokenizer)
-        while not analysis.complete:
-            trainer.validate(analysis, datamodule=data, verbose=False)
-        return analysis.results
+        return TokenBlocks(config, tokenizer)
+
+    return make
+
+
+@pytest.fixture
+def validate(stream, tmp_path):
+    """Run an analysis over a store and return its results."""
+
+    def run(analysis, *arguments, **options):
+        return parts.validate(analysis, stream(*arguments, **options), tmp_path).results
+
+    return run
+
+
+@pytest.fixture
+def in_parts(stream, tmp_path):
+    """Run an analysis as a whole, to be compared with its parts."""
+
+    def run(make, *arguments, whole=None, **options):
+        return parts.Parts(make, lambda: stream(*arguments, **options), tmp_path, whole)
 
     return run

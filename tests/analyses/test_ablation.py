@@ -5,15 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.analyses.conftest import BLOCKS, CONTEXT
+from tests.analyses.conftest import BLOCKS
 from tests.analyses.test_entropy import gpt2
 from tests.reference.interventions import hooked_logits, metrics
-from tests.stats.ranks import merge
 from un_lightning.analyses.ablation import AblationAnalysis
 from un_lightning.analyses.ablation_sets import pack_sets, unpack_sets, with_random_sets
-from un_lightning.config import AblationConfig, DataConfig, DataSource, Site
+from un_lightning.config import AblationConfig, Site
 from un_lightning.config.edits import EditKind
-from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
@@ -158,29 +156,12 @@ def test_contrasts_are_differences_to_the_mean_of_the_random_sets(make, validate
             np.testing.assert_allclose(half, t.ppf(0.975, 4) * total, rtol=1e-9)  # five groups
 
 
-def test_two_ranks_and_a_resumed_run_need_no_table(make, table, store, tokenizer, validate):
+def test_two_ranks_and_a_resumed_run_need_no_table(make, table, in_parts):
     """Sets travel with what rank 0 found, so that only rank 0 reads the table."""
-    whole = make(tables=table, top=6)
-    validate(whole)
-    known = {name: value for name, value in whole.known.items() if name != "passes"}
-    text = DataConfig(
-        source=DataSource.store, path=str(store), context=CONTEXT, tokens=BLOCKS * CONTEXT, batch_size=8
-    )
-    stream = TokenBlocks(text, tokenizer)
-    stream.setup("validate")
-    ranks = []
-    for rank in range(2):
-        analysis = make()
-        analysis.begin(known)
-        batches = stream.batches(rank, 2)
-        for index in range(len(batches)):
-            analysis.add(batches[index])
-        ranks.append(analysis)
-    merge([analysis.sums for analysis in ranks])
-    for name, value in whole.sums.tensors.items():
-        # Other batches, other kernels: float32 rounds differently in the sixth digit.
-        torch.testing.assert_close(ranks[0].sums.tensors[name], value, rtol=1e-5, atol=1e-4)
+    parts = in_parts(make, whole=make(tables=table, top=6))
+    ranks = parts.ranks_add_up(rtol=1e-5, atol=1e-4)  # other batches, other kernels
     assert [(one.name, one.draw) for one in ranks[1].sets] == [("universal", draw) for draw in range(3)]
+    parts.goes_on(after=2)
 
 
 def test_packing_keeps_sets():

@@ -10,10 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from tests.analyses.conftest import BLOCKS, CONTEXT, VOCABULARY
 from tests.reference import activations as reference
 from un_lightning.analyses.activations import ActivationsAnalysis
-from un_lightning.config import ActivationsConfig, DataConfig, DataSource, Exclude, Site, TrainerConfig
-from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.config import ActivationsConfig, Exclude, Site
 from un_lightning.errors import UserError
-from un_lightning.lightning import make_trainer
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
 
@@ -336,26 +334,9 @@ def test_thinned_histograms_are_a_fixed_choice_and_leave_moments_exact(run, trut
         check_moments(table["neurons"], truth["pre"])
 
 
-def test_going_on_after_a_stop_gives_the_same_bits(run, path, tokenizer, tmp_path):
-    config = DataConfig(
-        source=DataSource.store, path=str(path), context=CONTEXT, tokens=BLOCKS * CONTEXT, batch_size=7
-    )
-
-    def validate(analysis, start=0, **options):
-        data = TokenBlocks(config, tokenizer)
-        data.start = analysis.position = start
-        trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, tmp_path, **options)
-        trainer.validate(analysis, datamodule=data, verbose=False)
-        return analysis
-
-    fresh = lambda: ActivationsAnalysis(ActivationsConfig(**SETTINGS), family(), seed=0)
-    stopped = validate(fresh(), limit_val_batches=2)
-    tensors = {name: tensor.clone() for name, tensor in stopped.state().items()}
-    later = fresh()
-    later.continue_from(stopped.known, tensors)
-    found = validate(later, start=2).results.tables
-    for name, table in run(7).tables.items():
-        pd.testing.assert_frame_equal(found[name], table, check_exact=True, obj=name)
+def test_going_on_after_a_stop_gives_the_same_bits(path, in_parts):
+    make = lambda: ActivationsAnalysis(ActivationsConfig(**SETTINGS), family(), seed=0)
+    in_parts(make, batch_size=7, blocks=BLOCKS, path=path).goes_on(after=2)
 
 
 @pytest.mark.parametrize(

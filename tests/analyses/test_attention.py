@@ -7,14 +7,11 @@ import torch
 from scipy import stats
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
-from tests.analyses.conftest import BLOCKS, CONTEXT, VOCABULARY
+from tests.analyses.conftest import CONTEXT, VOCABULARY
 from tests.reference.attention import Layer, layer_norm
-from tests.stats.ranks import merge
 from un_lightning.analyses.attention import AttentionAnalysis
-from un_lightning.config import AttentionConfig, DataConfig, DataSource, TrainerConfig
-from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.config import AttentionConfig
 from un_lightning.errors import UserError
-from un_lightning.lightning import make_trainer
 from un_lightning.models.attention import read_attention
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
@@ -197,47 +194,10 @@ def test_a_bounded_sample_is_the_same_for_any_batches(results):
         pd.testing.assert_frame_equal(one.tables[name], two.tables[name], rtol=1e-7, atol=1e-12)
 
 
-def test_two_ranks_and_a_stop_change_nothing(make, store, tokenizer, tmp_path):
-    text = DataConfig(
-        source=DataSource.store, path=str(store), context=CONTEXT, tokens=BLOCKS * CONTEXT, batch_size=8
-    )
-
-    def validate(analysis, stream):
-        trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, tmp_path)
-        trainer.validate(analysis, datamodule=stream, verbose=False)
-        return analysis
-
-    settings = {"pairs": PAIRS, "screen": SCREENS, "screen_tokens": 50}
-    stream = TokenBlocks(text, tokenizer)
-    whole = validate(make(**settings), stream)
-    known = {name: value for name, value in whole.known.items() if name != "passes"}
-    ranks = []
-    for rank in range(2):
-        analysis = make(**settings)
-        analysis.trainer = whole.trainer
-        analysis.begin(known)
-        batches = stream.batches(rank, 2)
-        for index in range(len(batches)):
-            analysis.add(batches[index])
-        ranks.append(analysis)
-    for name, statistic in whole.statistics.items():
-        merge([analysis.statistics[name] for analysis in ranks])
-        for tensor, value in statistic.tensors.items():
-            merged = ranks[0].statistics[name].tensors[tensor]
-            torch.testing.assert_close(merged, value, rtol=1e-10, atol=1e-12)
-    stopped = make(**settings)
-    stopped.trainer = whole.trainer
-    stopped.begin(known)
-    batches = stream.batches(0, 1)
-    for index in range(2):
-        stopped.add(batches[index])
-    again, rest = make(**settings), TokenBlocks(text, tokenizer)
-    rest.start = again.position = 2
-    again.counted = sum(batches[index].count for index in range(2))
-    again.continue_from(whole.known, {name: value.clone() for name, value in stopped.state().items()})
-    validate(again, rest)
-    for name, table in whole.results.tables.items():
-        assert table.equals(again.results.tables[name]), name
+def test_two_ranks_and_a_stop_change_nothing(make, in_parts):
+    parts = in_parts(lambda: make(pairs=PAIRS, screen=SCREENS, screen_tokens=50))
+    parts.ranks_add_up(rtol=1e-10, atol=1e-12)
+    parts.goes_on(after=2)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.analyses.conftest import BLOCKS, CONTEXT, VOCABULARY
 from tests.reference.interventions import hooked_logits, metrics
-from tests.stats.ranks import merge
 from un_lightning.analyses.entropy import EntropyAnalysis, log_shares
-from un_lightning.config import DataConfig, DataSource, EntropyConfig, TrainerConfig
-from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.config import EntropyConfig
 from un_lightning.errors import UserError
-from un_lightning.lightning import make_trainer
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
 
@@ -165,43 +162,10 @@ def test_the_mean_is_that_of_counted_tokens_of_the_pilot(make, validate, tokens)
     assert results.tables["effects"]["mean_activation"][0] == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_two_ranks_and_a_stop_change_nothing(make, store, tokenizer, tmp_path):
-    text = DataConfig(
-        source=DataSource.store, path=str(store), context=CONTEXT, tokens=BLOCKS * CONTEXT, batch_size=8
-    )
-
-    def validate(analysis, stream):
-        trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, tmp_path)
-        trainer.validate(analysis, datamodule=stream, verbose=False)
-        return analysis
-
-    stream = TokenBlocks(text, tokenizer)
-    whole = validate(make(), stream)
-    known = {name: value for name, value in whole.known.items() if name != "passes"}
-    ranks = []
-    for rank in range(2):
-        analysis = make()
-        analysis.begin(known)
-        batches = stream.batches(rank, 2)
-        for index in range(len(batches)):
-            analysis.add(batches[index])
-        ranks.append(analysis)
-    merge([analysis.sums for analysis in ranks])
-    for name, value in whole.sums.tensors.items():
-        # Other batches, other kernels: float32 rounds differently in the sixth digit.
-        torch.testing.assert_close(ranks[0].sums.tensors[name], value, rtol=1e-5, atol=1e-4)
-    stopped = make()
-    stopped.begin(known)
-    batches = stream.batches(0, 1)
-    for index in range(2):
-        stopped.add(batches[index])
-    again, rest = make(), TokenBlocks(text, tokenizer)
-    rest.start = again.position = 2
-    again.counted = sum(batches[index].count for index in range(2))
-    again.continue_from(whole.known, {name: value.clone() for name, value in stopped.state().items()})
-    validate(again, rest)
-    for name, table in whole.results.tables.items():
-        pd.testing.assert_frame_equal(table, again.results.tables[name])
+def test_two_ranks_and_a_stop_change_nothing(make, in_parts):
+    parts = in_parts(make)
+    parts.ranks_add_up(rtol=1e-5, atol=1e-4)  # other batches, other kernels: float32 rounds differently
+    parts.goes_on(after=2)
 
 
 def test_candidates_come_from_the_last_layers_and_baseline_neurons_are_ordinary(make, validate):

@@ -6,9 +6,7 @@ import pytest
 
 from tests.analyses.conftest import CONTEXT
 from tests.analyses.test_activations import NEURONS, SETTINGS, captured, family, path, text  # noqa: F401 - fixtures
-from tests.test_families_runs import FamilyRuns
-from tests.test_families_runs import text as file_text  # noqa: F401 - a fixture
-from tests.test_resume import KILL
+from tests.small_runs import KILL, Runs
 from un_lightning.analyses.activations import ActivationsAnalysis
 from un_lightning.config import ActivationsConfig, Site
 
@@ -73,21 +71,12 @@ def test_texts_cover_all_contexts(examples):
     assert texts[row["context"][row["at"]]] == row["token"]
 
 
-class ActivationRuns(FamilyRuns):
-    """Runs of the activations experiment."""
-
-    def __init__(self, folder, data, world=1):
-        super().__init__(folder, data, world)
-        own = [each for each in self.argv[1:] if not each.startswith("analysis.")]
-        self.argv = ["experiment=tiny/activations", *own, "analysis.pilot=4", "analysis.sample=64"]
-
-
 @pytest.mark.slow
-def test_two_ranks_and_a_kill_in_the_last_reading(tmp_path, file_text):  # noqa: F811
-    for name in "abc":
-        (tmp_path / name).mkdir()
+def test_two_ranks_and_a_kill_in_the_last_reading(tmp_path, small_text):
+    settings = ["analysis.pilot=4", "analysis.sample=64"]
     whole, shared, killed = (
-        ActivationRuns(tmp_path / name, file_text, world) for name, world in (("a", 1), ("b", 2), ("c", 1))
+        Runs(tmp_path / name, small_text, world, experiment="tiny/activations", settings=settings)
+        for name, world in (("a", 1), ("b", 2), ("c", 1))
     )
     assert whole.go() == [0], whole.output.read_text()
     assert shared.go(interruptions=[None, None]) == [0, 0], shared.output.read_text()

@@ -1,22 +1,18 @@
 """The prediction analysis against brute force, with planted neurons, on two ranks and after a stop."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tests.analyses.conftest import BLOCKS, CONTEXT, VOCABULARY
+from tests.analyses.conftest import BLOCKS, VOCABULARY
 from tests.reference import prediction as reference
 from tests.reference.weights import cosines, gpt2_processed
-from tests.stats.ranks import merge
 from un_lightning.analyses.prediction import PredictionAnalysis
-from un_lightning.config import DataConfig, DataSource, PredictionConfig, Site, TrainerConfig
-from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.config import PredictionConfig, Site
 from un_lightning.data.loader import NEIGHBOURS, reading_order
 from un_lightning.errors import UserError
 from un_lightning.labels import TokenLabels
-from un_lightning.lightning import make_trainer
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
 
@@ -243,43 +239,10 @@ def test_without_family_and_without_classes(results):
     assert {*found.figures} == {"trends_by_layer", "classes_by_layer"}
 
 
-def test_two_ranks_and_a_stop_change_nothing(make, store, tokenizer, tmp_path):
-    text = DataConfig(
-        source=DataSource.store, path=str(store), context=CONTEXT, tokens=BLOCKS * CONTEXT, batch_size=8
-    )
-
-    def validate(analysis, stream):
-        trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, tmp_path)
-        trainer.validate(analysis, datamodule=stream, verbose=False)
-        return analysis
-
-    stream = TokenBlocks(text, tokenizer)
-    whole = validate(make(), stream)
-    known = {name: value for name, value in whole.known.items() if name != "passes"}
-    ranks = []
-    for rank in range(2):
-        analysis = make()
-        analysis.begin(known)
-        batches = stream.batches(rank, 2)
-        for index in range(len(batches)):
-            analysis.add(batches[index])
-        ranks.append(analysis)
-    merge([analysis.statistics["next_token"] for analysis in ranks])
-    for name, value in whole.statistics["next_token"].tensors.items():
-        merged = ranks[0].statistics["next_token"].tensors[name]
-        torch.testing.assert_close(merged, value, rtol=1e-10, atol=1e-9)
-    stopped = make()
-    stopped.begin(known)
-    batches = stream.batches(0, 1)
-    for index in range(2):
-        stopped.add(batches[index])
-    again, rest = make(), TokenBlocks(text, tokenizer)
-    rest.start = again.position = 2
-    again.counted = sum(batches[index].count for index in range(2))
-    again.continue_from(whole.known, {name: value.clone() for name, value in stopped.state().items()})
-    validate(again, rest)
-    for name, table in whole.results.tables.items():
-        pd.testing.assert_frame_equal(table, again.results.tables[name])
+def test_two_ranks_and_a_stop_change_nothing(make, in_parts):
+    parts = in_parts(make)
+    parts.ranks_add_up(rtol=1e-10, atol=1e-9)
+    parts.goes_on(after=2)
 
 
 def test_blocks_are_read_in_an_order_that_keeps_neighbours_together():

@@ -14,18 +14,13 @@ from un_lightning.analyses.screen_sample import check_memory, sample_blocks
 from un_lightning.config import (
     Baseline,
     CorrelationConfig,
-    DataConfig,
-    DataSource,
     Gemm,
     MeasureName,
     Method,
     Pairs,
     Site,
-    TrainerConfig,
 )
-from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.errors import UserError
-from un_lightning.lightning import make_trainer
 
 
 SAMPLE = 20 * CONTEXT
@@ -132,40 +127,11 @@ def test_dead_and_broken_units_are_reported(validate):
     assert not partners.isin([3, 9]).any()
 
 
-@pytest.mark.parametrize("stop", [1, 3])
-def test_going_on_in_the_middle_gives_the_same(validate, store, tokenizer, tmp_path, stop):
+def test_going_on_in_the_middle_gives_the_same(in_parts):
     """What a stopped run saved is its candidates and its sums."""
-    models = {"a": gpt2(0), "b": gpt2(1)}
-    whole = validate(screen(models), 8)
-
-    first = screen(models)
-    saved = {}
-    after = first.after_batch
-
-    def remember():
-        after()
-        if first.position == stop:
-            saved.update({name: tensor.clone() for name, tensor in first.state().items()})
-            saved["counted"] = first.counted
-
-    first.after_batch = remember
-    validate(first, 8)
-
-    again = screen(models)
-    again.counted, again.position = saved.pop("counted"), stop
-    again.continue_from(first.known, saved)
-    data = TokenBlocks(
-        DataConfig(
-            source=DataSource.store, path=str(store), context=CONTEXT, tokens=BLOCKS * CONTEXT, batch_size=8
-        ),
-        tokenizer,
-    )
-    data.start = stop
-    trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, tmp_path)
-    trainer.validate(again, datamodule=data, verbose=False)
-    assert again.results is not None
-    for name in ("neurons", "matches", "layer_match"):
-        assert again.results.tables[name].equals(whole.tables[name])
+    parts = in_parts(lambda: screen({"a": gpt2(0), "b": gpt2(1)}))
+    for stop in (1, 4):  # before any pair is dropped, and when some have been
+        parts.goes_on(after=stop)
 
 
 def test_all_pairs_and_reduced_precision(validate):

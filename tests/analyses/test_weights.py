@@ -6,12 +6,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.analyses.conftest import CONTEXT, VOCABULARY
+from tests.analyses.parts import validate
 from tests.reference import weights as reference
 from un_lightning.analyses.weights import WeightsAnalysis
-from un_lightning.config import DataConfig, DataSource, TrainerConfig, Vocabulary, Weights, WeightsConfig
+from un_lightning.config import DataConfig, DataSource, Vocabulary, Weights, WeightsConfig
 from un_lightning.data.loader import reading_order
 from un_lightning.errors import UserError
-from un_lightning.lightning import make_trainer
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
 
@@ -53,11 +53,6 @@ def run(config, model, tokenizer, store, folder):
     text = DataConfig(source=DataSource.store, path=str(store), context=CONTEXT, tokens=20 * CONTEXT)
     validate(analysis, analysis.stream(text), folder)
     return analysis
-
-
-def validate(analysis, stream, folder):
-    trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, folder)
-    trainer.validate(analysis, datamodule=stream, verbose=False)
 
 
 @pytest.fixture(scope="module")

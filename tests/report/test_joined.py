@@ -8,8 +8,9 @@ import pytest
 
 from tests.report.conftest import make_run, neuron_table
 from un_lightning.errors import UserError
+from un_lightning.report import joined as joined_module
 from un_lightning.report.finished import find_runs
-from un_lightning.report.joined import MOST_CELLS, join_neurons, packed
+from un_lightning.report.joined import join_neurons, packed
 
 
 def joined_of(tmp_path, *tables, **more):
@@ -60,12 +61,12 @@ def test_families_and_sites_are_kept_apart(tmp_path):
     assert [group.title for group in groups] == ["un-tiny, mlp_post", "other, mlp_post", "un-tiny, attn_z"]
 
 
-def test_long_texts_and_too_many_columns_are_left_out_and_named(tmp_path):
-    rows = 2000
+def test_long_texts_and_too_many_columns_are_left_out_and_named(tmp_path, monkeypatch):
+    rows, many = 2000, 20
+    monkeypatch.setattr(joined_module, "MOST_CELLS", many * rows)
     table = neuron_table(rows=rows)
     table["words"] = [f"word {i}" for i in range(rows)]
     table["arrays"] = [np.arange(2)] * rows
-    many = MOST_CELLS // rows
     wide = pd.DataFrame(np.zeros((rows, many), np.float32), columns=[f"c{i}" for i in range(many)])
     (joined,) = joined_of(tmp_path, pd.concat([table, wide], axis=1))
     assert joined.left_out[:2] == ("words", "arrays")

@@ -1,17 +1,19 @@
-"""The same files with W&B's own `wandb sweep` and `wandb agent`, against a server on loopback."""
+"""W&B's own `wandb sweep` and `wandb agent` against a server on loopback, and a whole run on two ranks."""
 
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from tests.small_runs import assert_same_sums
 from tests.sweeps.wandb_server import serving
+from un_lightning import cli
 from un_lightning.results import read_summary
-from un_lightning.sweeps.main import main
 
 
 pytestmark = pytest.mark.slow
@@ -84,41 +86,80 @@ def test_the_agent_runs_the_points_that_the_local_runner_runs(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_shipped_file_with_an_agent_on_two_ranks_and_without_on_one(tmp_path):
-    """The sweep's values reach every rank: two ranks by the agent find what one finds by the local runner."""
+SETTINGS = {
+    "models": "random_tiny", "data.part": "all", "data.context": 32, "data.tokens": 1000,
+    "data.batch_size": 3, "analysis.candidates": 128, "trainer.threads": 1,
+}  # fmt: skip
+"""A small form of the experiment."""
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory, small_text):
+    """A point of a shipped file, run by the agent in two processes, of which Lightning starts the second."""
+    folder = tmp_path_factory.mktemp("agent")
+    (folder / "experiments").symlink_to(REPOSITORY / "experiments")
     content = yaml.safe_load((REPOSITORY / "sweeps" / "universality.yaml").read_text())
-    content["parameters"]["data.tokens"] = {"value": 2_000}
-    (tmp_path / "experiments").symlink_to(REPOSITORY / "experiments")
-    (tmp_path / "one.yaml").write_text(yaml.safe_dump(content))
-    content["parameters"]["trainer"] = {"value": "ddp_cpu"}
-    content["command"].insert(1, "WANDB_MODE=offline")
-    (tmp_path / "two.yaml").write_text(yaml.safe_dump(content))
+    settings = SETTINGS | dict(word.split("=", 1) for word in small_text) | {"trainer": "ddp_cpu"}
+    content["parameters"] |= {key: {"value": value} for key, value in settings.items()}
+    keep_output = ["sh", "-c", 'exec "$@" >out.txt 2>err.txt', "sh"]
+    env, *command = content["command"]
+    content["command"] = [*keep_output, env, "WANDB_MODE=offline", *command]
     with serving(most=1) as server:
-        wandb(server, tmp_path, "sweep", "two.yaml")
-        wandb(server, tmp_path, "agent", "somebody/project/abcd1234")
+        server.config = content
+        said = wandb(server, folder, "agent", "somebody/project/abcd1234")
         (point,) = server.points
-    (two,) = (tmp_path / "runs" / "tiny" / "universality").glob("2*")
-    assert main(["one.yaml", "--count", "1"]) == 0
-    (one,) = (tmp_path / "runs" / "sweeps").glob("*/0001")
-    ours, theirs = read_summary(one), read_summary(two)
-    assert (ours["world_size"], theirs["world_size"]) == (1, 2)
-    assert ours["tokens"] == theirs["tokens"]
-    assert ours["excess/mean"] == pytest.approx(theirs["excess/mean"], rel=1e-5)  # sums in another order
-    for run_dir in (one, two):
-        config = yaml.safe_load((run_dir / "config.yaml").read_text())
-        assert (config["analysis"]["draws"], config["data"]["tokens"]) == (point["analysis.draws"], 2_000)
-        assert len([*run_dir.glob("wandb/offline-run-*")]) == 1
-    assert record(two)["sweep_id"] == "abcd1234"
-    assert record(two)["run_id"] == "point1"
-    assert record(one)["run_group"] == one.parent.name
-    for run_dir in (one, two):
-        assert f"analysis.draws={point['analysis.draws']}" in record(run_dir)["notes"]
+    (run_dir,) = (folder / "runs" / "tiny" / "universality").glob("2*")
+    out, err = ((folder / name).read_text() for name in ("out.txt", "err.txt"))
+    assert (run_dir / "summary.json").exists(), said + out + err
+    return SimpleNamespace(point=point, run_dir=run_dir, out=out, err=err, metric=content["metric"]["name"])
 
 
-def record(run_dir):
-    """What an offline run says of itself."""
-    (run,) = run_dir.glob("wandb/offline-run-*")
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    (found,) = [entry["run"] for entry in map(json.loads, lines) if entry["type"] == "run"]
-    return found
+@pytest.fixture(scope="module")
+def recorded(two_ranks):
+    """What the offline record holds: of the run itself, and in its summary."""
+    (record,) = two_ranks.run_dir.glob("wandb/offline-run-*")
+    command = [Path(sys.executable).with_name("wandb"), "leet", "inspect", "--json"]
+    answers = [
+        subprocess.run([*command, *options, record], capture_output=True, text=True, check=True).stdout
+        for options in ((), ("--summary",))
+    ]
+    (run,) = [entry["run"] for entry in map(json.loads, answers[0].splitlines()) if entry["type"] == "run"]
+    return SimpleNamespace(run=run, **json.loads(answers[1]))
+
+
+def test_the_values_of_an_agent_reach_every_rank(two_ranks, recorded):
+    config = yaml.safe_load((two_ranks.run_dir / "config.yaml").read_text())
+    assert config["analysis"]["draws"] == two_ranks.point["analysis.draws"] == 1
+    assert config["data"]["tokens"] == 1000
+    assert read_summary(two_ranks.run_dir)["world_size"] == 2
+    assert two_ranks.metric in read_summary(two_ranks.run_dir)
+    assert (recorded.run["sweep_id"], recorded.run["run_id"]) == ("abcd1234", "point1")
+    assert "analysis.draws=1" in recorded.run["notes"]
+
+
+def test_two_ranks_find_what_one_finds(two_ranks, small_text, tmp_path):
+    settings = [f"{key}={value}" for key, value in (SETTINGS | two_ranks.point).items() if key != "trainer"]
+    cli.launch(
+        "run", ["experiment=tiny/universality", *settings, "trainer=cpu", "logger=none", "run_dir=one"]
+    )
+    assert_same_sums(two_ranks.run_dir, tmp_path / "one")
+
+
+def test_a_good_run_makes_no_noise(two_ranks):
+    assert two_ranks.err == ""
+    lines = two_ranks.out.splitlines()
+    assert lines[0].startswith("W&B: WANDB_MODE is offline, so the run is recorded offline; upload it with: ")
+    assert lines[-1].endswith(f"results in runs/tiny/universality/{two_ranks.run_dir.name}")
+    assert two_ranks.out.count("Universal units") == 1
+
+
+def test_the_record_has_what_the_folder_has(two_ranks, recorded):
+    assert (recorded.state, recorded.exit_code) == ("finished", 0)
+    assert recorded.config["analysis"]["candidates"] == 128
+    for name, value in read_summary(two_ranks.run_dir).items():
+        if value is not None:
+            assert recorded.summary[name] == pytest.approx(value, abs=1e-12), name
+    for folder in ("tables", "figures"):
+        for path in (two_ranks.run_dir / folder).iterdir():
+            # The name of a table that is cut short goes on with how short.
+            assert [name for name in recorded.summary if name.startswith(f"{folder}/{path.stem}")], path

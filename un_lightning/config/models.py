@@ -41,7 +41,7 @@ class MemberConfig:
     revision: str | None = None
     """Branch, tag or commit on the hub."""
     seed: int | None = None
-    """Seed of the weights where `models.source` is random."""
+    """Seed of the weights where `models.source` is random; null is the member's place in the list."""
     encoders: list[str] = field(default_factory=list)
     """Folders of sparse autoencoders in SAELens' format; their latents are the units at `latents`."""
 
@@ -86,6 +86,8 @@ class ModelsConfig:
                 "model_type" in self.architecture,
                 "models.source=random needs models.architecture with model_type (gpt2, gpt_neox, llama, …)",
             )
+            for index, member in enumerate(self.members):
+                member.seed = index if member.seed is None else member.seed
         else:
             for member in self.members:
                 require(

@@ -40,11 +40,13 @@ class TokenBlocks(Stream):
         self.config = config
         self.tokenizer = tokenizer
         self.excluded = excluded_ids(config.exclude, tokenizer)
+        self.folder: Path | None = None
         self.is_open = False
 
     def prepare_data(self) -> None:
-        """Make the store if it is missing; one process of each node does it."""
-        prepare_store(self.config, self.tokenizer)
+        """Make the store if it is missing; one process of each node does it, once."""
+        if self.folder is None:
+            self.folder = prepare_store(self.config, self.tokenizer)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
         """Open the store and check that it holds what the run asks for; a second call changes nothing.
@@ -55,7 +57,9 @@ class TokenBlocks(Stream):
         if self.is_open:
             return
         first = self.trainer is None or self.trainer.local_rank == 0
-        self.store = Store(prepare_store(self.config, self.tokenizer), check=first)
+        self.prepare_data()
+        assert self.folder is not None
+        self.store = Store(self.folder, check=first)
         needed = blocks_needed(self.config)
         context = self.config.context
         if self.store.context != context:
