@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export HF_HUB_DISABLE_TELEMETRY = 1
+# Bytecode is kept whatever the machine says: the tests start dozens of processes that import the same.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check lint bench audit clean
 
@@ -13,7 +15,7 @@ demo: $(READY)
 
 # The whole test suite, offline, one process a core.
 test: $(READY)
-	$(BIN)/python -m pytest -q -n auto --dist loadscope --durations=10
+	$(BIN)/python -m pytest -q -n auto --dist loadscope --no-loadscope-reorder --durations=10
 
 # What continuous integration runs: linters, types, tests.
 check: lint test

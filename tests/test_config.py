@@ -45,6 +45,7 @@ def composed():
     """Compose and check a command line, as the program does it."""
     register_schemas()
 
+    @functools.cache
     def build(*overrides: str) -> Config:
         with initialize_config_dir(str(configs_folder()), version_base="1.3"):
             return check(compose("config", [*overrides]))

@@ -1,6 +1,7 @@
 """The screening method on models, against the exact one and through ranks and interruptions."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -13,6 +14,7 @@ from un_lightning.analyses.screen import ScreenAnalysis
 from un_lightning.analyses.screen_sample import check_memory, sample_blocks
 from un_lightning.config import (
     Baseline,
+    BaselineOf,
     CorrelationConfig,
     Gemm,
     MeasureName,
@@ -57,6 +59,22 @@ def test_following_everything_equals_exact(validate, batch_size):
     np.testing.assert_allclose(one["fraction"], two["fraction"])
     assert found.scalars["counted_tokens"] == expected.scalars["counted_tokens"]
     assert set(found.figures) == set(expected.figures)
+
+
+@pytest.mark.parametrize("method", [screen, exact])
+def test_the_reference_alone_can_be_compared_with_the_baseline(validate, method):
+    """Its rows are the same; the others have no baseline, and their correlations all the same."""
+    models = {"a": gpt2(0), "b": gpt2(1, layers=3), "c": gpt2(2, inner=40)}
+    one = method(models, baseline_of=BaselineOf.reference)
+    found, expected = validate(one), validate(method(models))
+    pd.testing.assert_frame_equal(of(found), of(expected), check_exact=True)
+    others, whole = (results.tables["neurons"].query("model != 'a'") for results in (found, expected))
+    missing = ["max_baseline", "mean_baseline", "min_baseline", "baseline_stderr", "excess_corr"]
+    assert others[missing].isna().all(axis=None)
+    assert whole[missing].notna().all(axis=None)
+    pd.testing.assert_series_equal(others["mean_corr"], whole["mean_corr"], check_exact=True)
+    assert not any(name == "grams-a" for name in one.statistics)
+    assert found.scalars == expected.scalars
 
 
 def test_few_candidates_miss_little_and_name_what_they_found(validate):

@@ -1,12 +1,12 @@
 """Tags of known sentences, in their own documents and nowhere else."""
 
-import subprocess
 import sys
 
 import pytest
 import torch
 
 from tests.labels.conftest import EOS, VOCABULARY, batch_of
+from tests.processes import finish, start
 from un_lightning.config import LabelsConfig
 from un_lightning.errors import UserError
 from un_lightning.labels import build_labels, syntax_labels
@@ -213,6 +213,6 @@ def test_without_spacy_the_extra_is_named(monkeypatch, tokenizer, decoded):
         syntax_labels(PIPELINE, tokenizer, decoded)
 
 
-def test_labels_without_syntax_do_not_import_spacy():
+def test_labels_without_syntax_do_not_import_spacy(tmp_path):
     code = "import sys, un_lightning.labels; assert 'spacy' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert finish(start(exec, code, output=tmp_path / "said.txt")) == [0]

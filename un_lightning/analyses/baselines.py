@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from un_lightning.analyses.member_sums import MemberSums
-from un_lightning.config import Baseline, CorrelationConfig
+from un_lightning.config import Baseline, BaselineOf, CorrelationConfig
 from un_lightning.stats.noise import largest_with_noise
 from un_lightning.stats.pair_sums import PairSums
 from un_lightning.stats.rotation import RotatedLayer, random_matrix
@@ -121,8 +121,8 @@ def make_baselines(
     count: int,
     config: CorrelationConfig,
     seed: int,
-) -> tuple[PairBaseline, PairBaseline]:
-    """The baseline that the config names, for a block of rows and for its columns.
+) -> list[PairBaseline]:
+    """The baseline that the config names, for a block of rows and, unless they have none, for its columns.
 
     Args:
         sides: The models.
@@ -132,12 +132,15 @@ def make_baselines(
         seed: Seed of the run.
     """
     left, part, right, rows = sides
+    both: list[PairBaseline]
     if config.baseline is Baseline.permutation:
-        return PermutationBaseline(shuffled), PermutationBaseline([product.T for product in shuffled])
-    if config.baseline is Baseline.noise:
+        both = [PermutationBaseline(shuffled), PermutationBaseline([product.T for product in shuffled])]
+    elif config.baseline is Baseline.noise:
         everything = slice(0, right.units.count)
-        return (
+        both = [
             NoiseBaseline(rows, left, right, count, config, seed),
             NoiseBaseline(everything, right, left, count, config, seed),
-        )
-    return RotationBaseline(right, count, config, seed), RotationBaseline(part, count, config, seed)
+        ]
+    else:
+        both = [RotationBaseline(mixed, count, config, seed) for mixed in (right, part)]
+    return both if config.baseline_of is BaselineOf.all else both[:1]

@@ -105,7 +105,7 @@ class CorrelationAnalysis(Analysis):
         self.grams = {
             name: LayerGrams(units.widths, self.device, self.wide)
             for name, units in self.units.items()
-            if self.settings.layer_grams
+            if name in self.settings.gram_models(self.pairs)
         }
         self.extra = ExtraSums(self.settings, self.units, self.shifts, self.device, self.wide, self.seed)
         self.findings = {

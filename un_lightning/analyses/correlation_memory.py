@@ -21,6 +21,8 @@ from un_lightning.stats.unit_sums import UnitSums
 SHARE = 0.9
 """Share of the free memory that is used where `analysis.memory_gb` names no other figure; the rest is left to
 the models' forward passes and the allocator."""
+QR_COPIES = 4
+"""Matrices of a layer's width that exist while a random one is made orthogonal: itself, Q, R and a copy."""
 TILE_COPIES = 10
 """Matrices of one tile of correlations, in the accumulators' type, that exist while it is reduced."""
 
@@ -54,7 +56,11 @@ def plan_memory(
     """
     budget = int(config.memory_gb * 1e9) if config.memory_gb else int(SHARE * free_bytes(device) / processes)
     lasting = lasting_bytes(config, pairs, units, wide, devices, shares)
-    passing = max(batch_bytes(config, units, batch_tokens, device, wide), tile_bytes(config, units, wide))
+    passing = max(
+        batch_bytes(config, units, batch_tokens, device, wide),
+        tile_bytes(config, units, wide),
+        rotation_bytes(config, units, wide),
+    )
     room = budget - lasting - passing
     whole = bool(config.whole_pair_measures)
     most = len(pairs) if whole else sum(len(units[left].widths) for left, _ in pairs)
@@ -68,7 +74,7 @@ def plan_memory(
     raise UserError(
         f"the products of {len(pairs)} pairs take {everything / 1e9:.3g} GB, at least {least / 1e9:.3g} GB "
         f"at a time; with {(lasting + passing) / 1e9:.3g} GB beside them (sums and products within layers "
-        f"{lasting / 1e9:.3g}, a batch or a tile {passing / 1e9:.3g}) that is more than the "
+        f"{lasting / 1e9:.3g}, a batch, a tile or rotations {passing / 1e9:.3g}) that is more than the "
         f"{budget / 1e9:.3g} GB there are. {_ways_out(config, whole, devices)}"
     )
 
@@ -93,9 +99,8 @@ def lasting_bytes(
     sums = {name: UnitSums(own.count, nowhere) for name, own in units.items()}
     shifts = {name: torch.empty(own.count, device=nowhere) for name, own in units.items()}
     statistics: list[Any] = list(sums.values())
-    if config.layer_grams:
-        grams = [LayerGrams(own.widths, nowhere, wide) for own in units.values()]
-        statistics += grams * 2  # their full form exists beside them when a pass ends
+    grams = [LayerGrams(units[name].widths, nowhere, wide) for name in config.gram_models(pairs)]
+    statistics += grams * 2  # their full form exists beside them when a pass ends
     statistics += ExtraSums(config, units, shifts, nowhere, wide, 0).of_models().values()
     statistics += [PairFindings(units[left], units[right], config, nowhere, wide) for left, right in pairs]
     if config.jackknife:
@@ -125,6 +130,14 @@ def tile_bytes(config: CorrelationConfig, units: Mapping[str, Units], wide: torc
     """Bytes of what exists while one tile of correlations is reduced."""
     widest = max(own.count for own in units.values())
     return TILE_COPIES * wide.itemsize * min(config.tile, widest) * widest
+
+
+def rotation_bytes(config: CorrelationConfig, units: Mapping[str, Units], wide: torch.dtype) -> int:
+    """Bytes of the random matrices of one layer, while the last of them is made in float64."""
+    if not config.baseline.is_rotation:
+        return 0
+    widest = max(width for own in units.values() for width in own.widths)
+    return (QR_COPIES * torch.float64.itemsize + config.draws * wide.itemsize) * widest**2
 
 
 def _ways_out(config: CorrelationConfig, whole: bool, devices: int) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from un_lightning.analyses.baselines import Sides, make_baselines
 from un_lightning.analyses.member_sums import MemberSums
 from un_lightning.analyses.pair_measures import Measured, measure_products
-from un_lightning.config import CorrelationConfig, MeasureName
+from un_lightning.config import BaselineOf, CorrelationConfig, MeasureName
 from un_lightning.models.units import Units
 from un_lightning.stats.measures.cka import cross_norms
 from un_lightning.stats.pair_sums import ModelSums, PairSums
@@ -86,9 +86,10 @@ class PairFindings(Statistic):
             self.sides[0].update(correlation, place, 0, sides.right.moments.valid)
             valid = sides.part.moments.valid[own]
             self.sides[1].update(correlation.T, everything, place.start, valid)
-        forward, backward = make_baselines(sides, shuffled, sums.tokens, self.config, seed)
+        forward, *backward = make_baselines(sides, shuffled, sums.tokens, self.config, seed)
         self.baselines[0][:, rows] = forward.largest(sums)
-        torch.maximum(self.baselines[1], backward.largest(sums.swapped), out=self.baselines[1])
+        for baseline in backward:
+            torch.maximum(self.baselines[1], baseline.largest(sums.swapped), out=self.baselines[1])
         if MeasureName.cka in self.config.measures:
             first = sides.part.first_layer
             self.cross_norms[first : first + len(sides.part.units.widths)] = cross_norms(sums)
@@ -126,11 +127,15 @@ class PairFindings(Statistic):
         self.all_reduce(reduce)
 
     def views(self, left: MemberSums, right: MemberSums) -> tuple[View, View]:
-        """The row model against the column model, and the reverse; without a valid unit a baseline is NaN."""
+        """The row model against the column model, and the reverse.
+
+        A baseline is NaN where there is none: the other model has no valid unit, or it was not asked for.
+        """
         found = []
         for summary, baseline, other in zip(self.sides, self.baselines, (right, left), strict=True):
             there = bool(other.moments.valid.any())
-            found.append(View(summary, baseline if there else torch.full_like(baseline, torch.nan)))
+            asked = baseline is self.baselines[0] or self.config.baseline_of is BaselineOf.all
+            found.append(View(summary, baseline if there and asked else torch.full_like(baseline, torch.nan)))
         return found[0], found[1]
 
     def measured(self) -> tuple[Measured, Measured]:

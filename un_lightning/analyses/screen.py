@@ -15,7 +15,7 @@ from un_lightning.analyses.base import Analysis
 from un_lightning.analyses.member_sums import MemberSums
 from un_lightning.analyses.screen_report import screen_results
 from un_lightning.analyses.screen_sample import check_memory, pack, sample_blocks, screening_side, unpack
-from un_lightning.config import CorrelationConfig, Gemm
+from un_lightning.config import BaselineOf, CorrelationConfig, Gemm
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.loader import NEIGHBOURS, Batch
 from un_lightning.data.stream import Stream
@@ -72,7 +72,9 @@ class ScreenAnalysis(Analysis):
         for number, pair in enumerate(self.pairs):
             for name in pair:
                 if name not in sides:
-                    sides[name] = screening_side(samples[name], self.units[name], self.settings, self.seed)
+                    rotated = self.settings.baseline_of is BaselineOf.all or name != self.family.reference
+                    units = self.units[name]
+                    sides[name] = screening_side(samples[name], units, self.settings, self.seed, rotated)
             left, right = pair
             with tf32_products(self.settings.gemm is Gemm.tf32):
                 forward, backward = screen_pair(sides[left], sides[right], self.settings.candidates, critical)

@@ -86,15 +86,26 @@ def free_memory(device: torch.device) -> int | None:
     return None
 
 
-def screening_side(sample: BlockSample, units: Units, config: CorrelationConfig, seed: int) -> ScreeningSide:
-    """A model's sample with the same rotations that the exact method draws."""
+def screening_side(
+    sample: BlockSample, units: Units, config: CorrelationConfig, seed: int, rotated: bool = True
+) -> ScreeningSide:
+    """A model's sample with the same rotations that the exact method draws.
+
+    Args:
+        sample: The sample.
+        units: Units of the model.
+        config: Kind of baseline and number of draws.
+        seed: Seed of the run.
+        rotated: Whether other models' units are compared with rotated units of this one.
+    """
     layers = units.layer_slices()
     device = sample.values.device
     dtype = torch.float64 if sample.values.dtype == torch.float64 else torch.float32
     standardise = config.baseline is Baseline.rotation_z
     rotations = []
     for layer, columns in enumerate(layers):
-        seeds = [draw_seed(seed, units.model, layer, draw) for draw in range(config.draws)]
+        draws = range(config.draws if rotated else 0)
+        seeds = [draw_seed(seed, units.model, layer, draw) for draw in draws]
         width = units.widths[layer]
         matrices = (random_matrix(config.baseline, width, own, device, dtype) for own in seeds)
         rotations.append(standardised_rotations(matrices, sample, columns, standardise))

@@ -17,6 +17,7 @@ from un_lightning.config.attention import AttentionConfig
 from un_lightning.config.checks import require
 from un_lightning.config.correlation import (
     Baseline,
+    BaselineOf,
     CorrelationConfig,
     Gemm,
     MeasureName,
@@ -45,6 +46,7 @@ __all__ = [
     "AnalysisConfig",
     "AttentionConfig",
     "Baseline",
+    "BaselineOf",
     "Config",
     "CorrelationConfig",
     "DataConfig",

@@ -1,5 +1,6 @@
 """Settings of the correlation analysis."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -35,6 +36,17 @@ class Baseline(StrEnum):
     def is_rotation(self) -> bool:
         """Whether it comes from a random matrix and the products within each layer."""
         return self in (Baseline.rotation, Baseline.gaussian_rows, Baseline.rotation_z)
+
+
+class BaselineOf(StrEnum):
+    """Whose units are compared with the baseline.
+
+    `reference` leaves the other members' baseline and excess empty, as the paper does. It spares the products
+    within the reference's layers, unless a measure reads them, and half of the rotations.
+    """
+
+    all = "all"
+    reference = "reference"
 
 
 class MeasureName(StrEnum):
@@ -98,6 +110,7 @@ class CorrelationConfig(AnalysisConfig):
     threshold: float = 0.5
     """Excess correlation above which a unit is universal."""
     baseline: Baseline = Baseline.rotation
+    baseline_of: BaselineOf = BaselineOf.all
     draws: int = 3
     """Draws of the baseline; their spread is its standard error."""
     measures: list[MeasureName] = field(default_factory=lambda: [MeasureName.mutual, MeasureName.cka])
@@ -149,6 +162,10 @@ class CorrelationConfig(AnalysisConfig):
             self.memory_gb is None or self.memory_gb > 0,
             f"analysis.memory_gb is {self.memory_gb}, but must be above 0, or null for what is free",
         )
+        require(
+            self.baseline_of is BaselineOf.all or self.pairs is Pairs.star,
+            "analysis.baseline_of=reference compares the reference alone: use analysis.pairs=star",
+        )
         if self.method is Method.screen:
             self._check_screen()
         if self.split is Split.rows:
@@ -190,9 +207,13 @@ class CorrelationConfig(AnalysisConfig):
         """Chosen measures that need all products of a pair in one place."""
         return [str(name) for name in self.measures if name in WHOLE_PAIR]
 
-    @property
-    def layer_grams(self) -> bool:
-        """Whether anything reads the products within each layer."""
-        return self.baseline.is_rotation or not {MeasureName.cka, MeasureName.linreg}.isdisjoint(
-            self.measures
-        )
+    def gram_models(self, pairs: Sequence[tuple[str, str]]) -> set[str]:
+        """Models whose products within each layer are read.
+
+        Args:
+            pairs: Row and column model of each pair.
+        """
+        measured = not {MeasureName.cka, MeasureName.linreg}.isdisjoint(self.measures)
+        columns = measured or self.baseline.is_rotation  # the column model's units are rotated for the rows'
+        rows = measured or (self.baseline.is_rotation and self.baseline_of is BaselineOf.all)
+        return {name for pair in pairs for name, read in zip(pair, (rows, columns), strict=True) if read}

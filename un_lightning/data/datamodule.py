@@ -1,5 +1,6 @@
 """The Lightning side of the data: makes the store on one process and hands each rank its blocks."""
 
+from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader

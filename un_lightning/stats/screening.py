@@ -32,7 +32,7 @@ class Screened(NamedTuple):
     rest: Float[Tensor, " units"]
     """Upper bound of the correlation with any unit that is no candidate; -inf where there is none."""
     baseline: Float[Tensor, "draws units"]
-    """Largest correlation with a rotated unit, for each draw."""
+    """Largest correlation with a rotated unit, for each draw; NaN where the other model is not rotated."""
 
 
 class ScreeningSide(NamedTuple):
@@ -42,7 +42,8 @@ class ScreeningSide(NamedTuple):
     layers: Sequence[slice]
     """Units of each layer."""
     rotations: Sequence[Sequence[Float[Tensor, "rotated units"]]]
-    """For each layer and draw, weights of standardised units that make standardised rotated units."""
+    """For each layer and draw, weights of standardised units that make standardised rotated units; without
+    draws where the other model has no baseline."""
 
 
 def critical_value(confidence: float, bounds: int, groups: int) -> float:
@@ -88,12 +89,14 @@ def screen_pair(
         k: Candidates of each unit.
         critical: Standard errors between an estimate and its bound.
     """
-    draws = len(left.rotations[0])
     device = left.sample.values.device
     dtype = torch.float64 if left.sample.values.dtype == torch.float64 else torch.float32
     sizes = [len(side.sample.values) for side in (left, right)]
     rows, columns = (Candidates(size, k, critical, device, dtype) for size in sizes)
-    forward, backward = (HeldOutMaximum(draws, size, device, dtype) for size in sizes)
+    forward, backward = (
+        HeldOutMaximum(len(mixed.rotations[0]), size, device, dtype)
+        for mixed, size in zip((right, left), sizes, strict=True)
+    )
     for own, own_rotations in zip(left.layers, left.rotations, strict=True):
         for other, other_rotations in zip(right.layers, right.rotations, strict=True):
             tile = sample_tile(left.sample, right.sample, own, other)
@@ -103,16 +106,15 @@ def screen_pair(
             columns.update(
                 tile.correlation.T.contiguous(), tile.error.T.contiguous(), other, own.start, valid
             )
-            for draw in range(draws):
-                one, two = tile.halves
-                turned = other_rotations[draw].T
-                forward.update(draw, own, (one @ turned, two @ turned))
-                turned = own_rotations[draw].T
-                backward.update(draw, other, (one.T @ turned, two.T @ turned))
+            one, two = tile.halves
+            for draw, rotation in enumerate(other_rotations):
+                forward.update(draw, own, (one @ rotation.T, two @ rotation.T))
+            for draw, rotation in enumerate(own_rotations):
+                backward.update(draw, other, (one.T @ rotation.T, two.T @ rotation.T))
     return _screened(rows, forward), _screened(columns, backward)
 
 
-def _screened(candidates: Candidates, baseline: HeldOutMaximum) -> Screened:
-    return Screened(
-        candidates.partner, candidates.estimate, candidates.error, candidates.rest, baseline.estimate()
-    )
+def _screened(candidates: Candidates, rotated: HeldOutMaximum) -> Screened:
+    own = candidates.partner, candidates.estimate, candidates.error, candidates.rest
+    none = torch.full_like(candidates.rest, torch.nan)[None]
+    return Screened(*own, rotated.estimate() if len(rotated.found) else none)
