@@ -80,7 +80,9 @@ def test_points_of_the_curves(store, tokenizer, tokens, tmp_path, monkeypatch, c
 def test_memory_is_said_once_where_it_is_much(stream, tmp_path, monkeypatch, capsys):  # noqa: F811
     monkeypatch.setattr(watch, "WORTH_SAYING", 1)
     analysis = CorrelationAnalysis(CorrelationConfig(), family(a=gpt2(0), b=gpt2(1)), seed=0)
-    trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, tmp_path, callbacks=[Watch(9.0)])
+    trainer = make_trainer(
+        TrainerConfig(accelerator="cpu", threads=1), None, tmp_path, callbacks=[Watch(9.0)]
+    )
     trainer.validate(analysis, datamodule=stream(), verbose=False)
     said = capsys.readouterr().err
     assert said.count("memory: about") == 1
