@@ -46,6 +46,7 @@ def composed():
     register_schemas()
 
     @functools.cache
+    @functools.cache
     def build(*overrides: str) -> Config:
         with initialize_config_dir(str(configs_folder()), version_base="1.3"):
             return check(compose("config", [*overrides]))

@@ -132,12 +132,13 @@ def training(tmp_path):
             model.save_pretrained(tmp_path / f"{name}/{step:03}")
 
 
-def test_planted_checkpoints(training, tmp_path, capfd):
+def test_planted_checkpoints(training, small_text, tmp_path, capfd):
     """Layers that are the same in both members are universal from the checkpoint on at which they are."""
     argv = [
         "experiment=tiny/emergence", "models.source=local", "models.reference=a", "trainer=cpu",
         "models.members=[{name: a, path: 'a/{checkpoint:03}'}, {name: b, path: 'b/{checkpoint:03}'}]",
-        "data.context=32", "data.tokens=2000", "data.batch_size=8", "analysis.checkpoints=[1,10,100]",
+        *small_text, "data.part=all", "data.context=32", "data.tokens=2000", "data.batch_size=8",
+        "analysis.checkpoints=[1,10,100]",
         "analysis.correlation.baseline=noise", "analysis.correlation.threshold=0.9", "trainer.threads=1",
         "logger=none",
     ]  # fmt: skip

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.text import write_text
-from un_lightning import cli
+from tests.faults.table import leave_out_figures
+from tests.processes import finish, free_port, start
+from tests.small_runs import Runs, run
 from un_lightning.config import ReplicateConfig
 from un_lightning.errors import UserError
-from un_lightning.replication import study
 from un_lightning.replication.ours import Ours
-from un_lightning.replication.page import ALWAYS, comparison_table, html_page, markdown_page, verdict_counts
+from un_lightning.replication.page import comparison_table, html_page, markdown_page, verdict_counts
 from un_lightning.replication.published import Published, Verdict, published_models, published_values, within
 from un_lightning.results import Results
 
@@ -205,91 +205,47 @@ def test_settings_that_are_refused(settings, message):
         ReplicateConfig(**settings)
 
 
-SMALL = [
-    "data=files", "data.part=all", "data.subset_column=subset", "data.min_characters=0", "data.context=32",
-    "data.tokens=1600", "data.batch_size=8", "trainer=cpu", "trainer.threads=1", "logger=none",
-    "models.source=random", "data.tokenizer=bundled:un_tiny/tokenizer", "models.architecture.vocab_size=4096",
-]  # fmt: skip
-SHAPES = {
-    "stanford_gpt2_medium": [f"models.architecture.{key}={n}" for key, n in
-                             {"n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": 64}.items()],
-    "pythia_160m": [f"models.architecture.{key}={n}" for key, n in
-                    {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 64,
-                     "num_attention_heads": 2}.items()],
-}  # fmt: skip
-"""The families' own architectures, narrow and two layers deep."""
-QUICK = [
-    "analysis.studies=[neuron_table,properties,families,prediction,entropy,attention,ablation]",
+SETTINGS = [
+    "analysis.studies=[neuron_table,properties,ablation]",
     "analysis.neuron_table.correlation.threshold=0",
     "analysis.ablation.threshold=0",
     "analysis.ablation.draws=1",
     "analysis.ablation.top=8",
-    "analysis.families.min_count=10",
-    "analysis.families.shown=1",
-    "analysis.families.labels.unigram_occurrences=10",
-    "analysis.prediction.random_directions=64",
-    "analysis.prediction.follow=2",
-    "analysis.prediction.groups=4",
-    "analysis.entropy.neurons=[L1.3]",
-    "analysis.entropy.baseline=1",
-    "analysis.attention.pairs=[L0.3-L1.H1]",
-    "analysis.attention.first=4",
-    "analysis.attention.random_directions=32",
-    "analysis.data.attention.context=32",
-]
+]  # all studies of all families: test_every_experiment.py
 
 
-@pytest.fixture
-def launch(tmp_path, capfd):
-    write_text(tmp_path / "text.jsonl")
+def quick(argv):
+    """What a process does: a run without figures."""
+    leave_out_figures(pytest.MonkeyPatch())
+    run(argv)
 
-    def run(experiment, *overrides):
-        capfd.readouterr()
-        code = 0
-        try:
-            cli.launch("run", [f"experiment={experiment}", *SMALL, "data.path=text.jsonl", *overrides])
-        except SystemExit as stop:
-            code = stop.code
-        printed = capfd.readouterr()
-        assert code == 0, printed.err
-        return printed.out
 
-    return run
+def replication(folder, text, world=1, trainer="cpu"):
+    """Replicate on random models, with one process or more; returns what was found, by name, and said."""
+    own = Runs(folder, text, experiment="replicate/un_tiny", settings=SETTINGS)
+    argv, output, port = [*own.argv, f"trainer={trainer}", "data.batch_size=4"], own.output, free_port()
+    output.unlink(missing_ok=True)
+    ranks = [start(quick, argv, output=output, rank=n, world=world, port=port) for n in range(world)]
+    assert finish(*ranks) == [0] * world, output.read_text()
+    table = pd.read_parquet(own.folders[-1] / "tables" / "replication.parquet").set_index("name")
+    return {name: json.loads(ours) for name, ours in table["ours"].items()}, output.read_text()
 
 
 @pytest.mark.slow
-def test_a_dry_run_of_every_study(launch, tmp_path):
-    """All studies of GPT-2 medium on random models, beside the published values; nothing is repeated."""
-    argv = ["replicate/stanford_gpt2_medium", *SHAPES["stanford_gpt2_medium"], *QUICK]
-    printed = launch(*argv)
-    assert [line.split(":")[0] for line in printed.splitlines() if line.endswith("to be run")] == [
-        "neuron_table", "correlation", "activations", "weights", *study.STUDIES[1:],
+def test_two_ranks_find_what_one_finds(small_text, tmp_path):
+    """One study after the other, of tables that the first rank has written; nothing is repeated."""
+    found, said = replication(tmp_path / "two", small_text, 2, "ddp_cpu")
+    assert [line.split(":")[0] for line in said.splitlines() if line.endswith("to be run")] == [
+        "neuron_table", "correlation", "activations", "weights", "properties", "ablation",
     ]  # fmt: skip
-    folder = tmp_path / "runs" / "replicate" / "stanford_gpt2_medium" / "latest"
-    table = pd.read_parquet(folder / "tables" / "replication.parquet").set_index("name")
-    assert {one.name for one in published_values("stanford-gpt2-medium-a")} <= {*table.index}
-    assert {*ALWAYS} <= {*table.index}
-    neurons = pd.read_parquet(f"{folder}-neuron_table/latest/tables/neurons.parquet".replace("/latest-", "-"))
-    assert table.loc["neuron_table/universal/count", "ours"] == str(neurons["universal"].sum())
-    assert table.loc["neuron_table/universal/count", "verdict"] == "fail"
-    assert json.loads(table.loc["prediction/kurt_above_10/by_layer", "ours"]) == [0.0, 0.0]
-    assert table.loc["neuron_table/L1.657/excess_corr", "verdict"] == "not computed"
-    # What the tables of the studies are read for is there: all that is missing are neurons and heads.
-    for name in ALWAYS:
-        assert table.loc[name, "ours"] != "null", name
-    assert (folder / "replication.html").read_text().count("<tr title=") == len(table)
-    assert "| universal neurons |" in (folder / "replication.md").read_text()
-    printed = launch(*argv)
-    assert "to be run" not in printed
-    assert printed.count("taken from") == 7
-    # Fewer tokens come from the same store.
-    assert len([*Path(tmp_path / "stores").glob("*")]) <= 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["universality", "prediction"])
-def test_a_dry_run_of_pythia(launch, tmp_path, name):
-    launch(f"pythia_160m/{name}", *SHAPES["pythia_160m"], "data.tokens=800")
-    summary = json.loads((tmp_path / "runs" / "pythia_160m" / name / "latest" / "summary.json").read_text())
-    assert summary["neurons/count"] == 128
-    assert summary["family"] == "pythia-160m"
+    alone, _ = replication(tmp_path / "one", small_text)
+    assert found.keys() == alone.keys()
+    for name, wanted in alone.items():
+        if wanted is None or found[name] is None:
+            assert wanted is found[name], name
+        else:  # float32 sums in another order
+            np.testing.assert_allclose(found[name], wanted, rtol=1e-3, atol=1e-4, err_msg=name)
+    again, said = replication(tmp_path / "two", small_text)
+    assert "to be run" not in said
+    assert said.count("taken from") == 3
+    assert again == found

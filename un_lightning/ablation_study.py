@@ -6,7 +6,6 @@ from typing import Any
 from un_lightning.config import Config
 from un_lightning.neuron_table import part_config
 from un_lightning.study import RunPass, carry_out
-from un_lightning.tracking import is_global_zero
 
 
 def run_ablation(config: Config, plain: dict[str, Any], run_pass: RunPass) -> None:
@@ -24,7 +23,5 @@ def run_ablation(config: Config, plain: dict[str, Any], run_pass: RunPass) -> No
     resume = config.resume if config.resume in ("never", "auto") else "auto"
     part = part._replace(config=dataclasses.replace(part.config, resume=resume))
     found = carry_out(config, part, "correlation", run_pass)
-    # Ranks but the first may be here before the tables are written; they get the sets from the first.
-    path = str(found) if found is not None and is_global_zero() else None
-    analysis = dataclasses.replace(config.analysis, tables=path)
+    analysis = dataclasses.replace(config.analysis, tables=str(found))
     run_pass(dataclasses.replace(config, analysis=analysis), plain)

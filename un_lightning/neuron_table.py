@@ -36,9 +36,7 @@ def run_neuron_table(config: Config, plain: dict[str, Any], run_pass: RunPass) -
     refuse_folder(config)
     parts: dict[str, Path] = {}
     for name in PARTS:
-        found = carry_out(config, part_config(config, plain, name), name, run_pass)
-        if found is not None:
-            parts[name] = found
+        parts[name] = carry_out(config, part_config(config, plain, name), name, run_pass)
     with together(config, plain) as current:
         if current.folder is not None:
             results = neuron_table_results(parts)

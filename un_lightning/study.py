@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import distributed
+
 from un_lightning import record, runs
 from un_lightning.config import Config
 from un_lightning.errors import UserError
@@ -69,35 +71,54 @@ def refuse_folder(config: Config) -> None:
         )
 
 
-def carry_out(config: Config, part: Part, label: str, run: RunPass, everywhere: bool = False) -> Path | None:
+def carry_out(config: Config, part: Part, label: str, run: RunPass) -> Path:
     """Take the run that answers a part, or carry the part out.
+
+    All ranks take the same run: the first one looks, once they are connected. Before that no rank can have
+    finished a part that needs all of them.
 
     Args:
         config: The config of the study, whose analysis says whether finished runs may be taken (`reuse`).
         part: The part.
         label: What messages call it.
         run: Carries it out.
-        everywhere: Whether all ranks must know the folder; they wait until the first has written it.
 
     Returns:
-        The run folder; None on a rank that is ahead of the first.
+        The run folder, on every rank; they wait until the first has written it.
 
     Raises:
         UserError: As `run` does; or the part has no results in the end.
     """
-    found = _finished(config, part)
+    found = _from_first(lambda: _finished(config, part))
     if is_global_zero():
         say(f"{label}: " + (f"taken from {found}" if found else "to be run"))
     if found is not None:
         return found
     run(part.config, part.plain)
-    patience = 60 * config.trainer.timeout_minutes if everywhere and not is_global_zero() else 0.0
+    look = lambda: finished_run(config.root, part.plain, *part.near)
+    found = _from_first(look)
+    # A report on tables connects nobody; ranks that something else has started wait for its file.
+    patience = 0 if is_global_zero() or _connected() else 60 * config.trainer.timeout_minutes
     end = time.monotonic() + patience
-    while (found := finished_run(config.root, part.plain, *part.near)) is None and time.monotonic() < end:
+    while found is None and time.monotonic() < end:
         time.sleep(0.5)
-    if found is None and (everywhere or is_global_zero()):
+        found = look()
+    if found is None:
         raise UserError(f"{label} has no results: its models or texts changed while it ran; run again")
     return found
+
+
+def _from_first(look: Callable[[], Path | None]) -> Path | None:
+    """What the first rank finds, where ranks are connected; where they are not, each looks for itself."""
+    if not _connected():
+        return look()
+    found = [look() if is_global_zero() else None]
+    distributed.broadcast_object_list(found)
+    return found[0]
+
+
+def _connected() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def together(config: Config, plain: dict[str, Any]) -> AbstractContextManager[Record]:

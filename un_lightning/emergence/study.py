@@ -37,9 +37,7 @@ def run_emergence(config: Config, plain: dict[str, Any], run: RunPass) -> None:
     folders: dict[str, Path] = {}
     for checkpoint in map(str, config.analysis.checkpoints):
         part = checkpoint_config(config, plain, checkpoint)
-        found = carry_out(config, part, f"checkpoint {checkpoint}", run)
-        if found is not None:
-            folders[checkpoint] = found
+        folders[checkpoint] = carry_out(config, part, f"checkpoint {checkpoint}", run)
     with together(config, plain) as current:
         if current.folder is not None:
             results = emergence_results(config, folders)

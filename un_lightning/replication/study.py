@@ -40,11 +40,7 @@ def run_replicate(config: Config, plain: dict[str, Any], run: RunPass) -> None:
     found: dict[str, Path] = {}
     for study in (name for name in STUDIES if name in config.analysis.studies):
         part = study_config(config, plain, study, found.get("neuron_table"))
-        folder = carry_out(
-            config, part, study, run, everywhere=True
-        )  # later studies read tables of earlier ones
-        assert folder is not None
-        found[study] = folder
+        found[study] = carry_out(config, part, study, run)
     with together(config, plain) as current:
         if current.folder is not None:
             results = replication_results(config, found, published)
