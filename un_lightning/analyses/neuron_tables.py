@@ -67,7 +67,7 @@ def read_table(path: str) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise UserError(
             f"there is no neuron table at {file}: give the folder of a run, a parquet file or a CSV file; "
-            "experiments/run.py experiment=tiny/neuron_table makes one"
+            "experiments/run.py experiment=FAMILY/neuron_table makes one, as in tiny/neuron_table"
         ) from error
     except (OSError, ValueError) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
@@ -99,7 +99,7 @@ def with_groups(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
     if "excess_corr" not in table and not {"mean_corr", "mean_baseline"} <= {*table}:
         raise UserError(
             "a neuron table has no column excess_corr (nor mean_corr and mean_baseline): join it with a run "
-            "of analysis=correlation, as experiment=tiny/neuron_table does"
+            "of analysis=correlation, as experiment=FAMILY/neuron_table does"
         )
     table = table.copy()
     if "excess_corr" not in table:
