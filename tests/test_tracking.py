@@ -17,25 +17,18 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from tests import processes
-from un_lightning import tracking, wandb_record
+from un_lightning import tracking
 from un_lightning.config import LoggerConfig, LoggerKind, WandbMode
 from un_lightning.errors import UserError
 from un_lightning.results import Results
-from un_lightning.wandb_record import MAX_ROWS, _cell
+from un_lightning.wandb_record import MAX_ROWS
 
 
 SECRET = "hf_NobodyMayReadThis"
 API_KEY = "0123456789abcdef0123456789abcdef01234567"
 WANDB_VARIABLES = [
-    "MODE",
-    "API_KEY",
-    "IDENTITY_TOKEN_FILE",
-    "BASE_URL",
-    "RUN_ID",
-    "DATA_DIR",
-    "DIR",
-    "PROJECT",
-]
+    "MODE", "API_KEY", "IDENTITY_TOKEN_FILE", "BASE_URL", "RUN_ID", "DATA_DIR", "DIR", "PROJECT",
+]  # fmt: skip
 
 
 def isolate(monkeypatch, home: Path) -> None:
@@ -166,25 +159,6 @@ def test_the_head_of_a_long_table_says_so(recorded):
     assert table["columns"] == ["model", "layer", "excess_corr", "universal"]
     assert table["data"][:2] == [["a", 0, 0.5, True], ["a", 1, None, True]]
     assert table["data"][-1][1] == MAX_ROWS - 1
-
-
-def test_neurons_link_to_their_pages():
-    neurons = pd.DataFrame({"model": ["a", "b/c"], "layer": [0, 3], "neuron": [5, 217], "kurt": [3.0, 9.0]})
-    linked = wandb_record.linked(neurons, "https://example.org/site/")
-    assert linked["page"].tolist() == [
-        "https://example.org/site/#/a/L0.5",
-        "https://example.org/site/#/b%2Fc/L3.217",
-    ]
-    pd.testing.assert_frame_equal(linked.drop(columns="page"), neurons)
-    assert wandb_record.linked(neurons, None) is neurons
-    other = neurons.drop(columns="model")
-    assert wandb_record.linked(other, "https://example.org/") is other
-
-
-def test_arrays_of_any_shape_are_shown_as_text():
-    """W&B refuses a column of arrays that differ in length, such as contexts of examples."""
-    cells = [_cell(value) for value in (np.arange(3), np.arange(2.0), [1], "x", 4, None)]
-    assert cells == ["[0, 1, 2]", "[0.0, 1.0]", [1], "x", 4, None]
 
 
 @pytest.mark.slow

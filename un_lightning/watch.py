@@ -77,9 +77,8 @@ class Watch(Callback):
         self,
         trainer: pl.Trainer,  # noqa: ARG002
         pl_module: pl.LightningModule,
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
-        dataloader_idx: int = 0,  # noqa: ARG002
+        *_: Any,
+        **__: Any,
     ) -> None:
         """A batch has come; before the first, everything is there that takes memory."""
         assert isinstance(pl_module, Analysis)
