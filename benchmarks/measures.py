@@ -61,10 +61,9 @@ def sums_of(
     for number in range(batches):
         values = [one.T.contiguous() for one in source.batch(number)]
         product.add(*values)
-        for own, gram, one, value in zip(sums, grams, units, values, strict=True):
+        for own, gram, value in zip(sums, grams, values, strict=True):
             own.add(value)
-            for layer, columns in enumerate(one.layer_slices()):
-                gram.add(layer, value[:, columns])
+            gram.add(value)
     values, scratch = [one.T.contiguous() for one in source.batch(0)], CrossProduct(count, count, device)
     each = min(by_turns({"product": lambda: scratch.add(*values)}, 1, clock)["product"])
     tokens = batches * BATCH

@@ -1,7 +1,10 @@
 """What no correlation pass can do without, and the most that the device can do."""
 
+from typing import Any
+
 import torch
 from clock import Clock
+from random_models import plain_modules
 from torch import Tensor
 
 from un_lightning.config import Gemm, Site
@@ -15,10 +18,18 @@ SIDES = {"cpu": (2048, 4096), "cuda": (4096, 8192, 12288, 16384)}
 REPEATS = 3
 
 
-def bare_forwards(family: Family, batch: Batch) -> None:
-    """Each model's trunk once, for nothing."""
-    for model in family.models.values():
-        model.run(batch.tokens, {})
+class BareForwards:
+    """Each model's trunk once, as transformers builds and runs it, for nothing."""
+
+    def __init__(self, family: Family) -> None:
+        self.modules = plain_modules(family)
+
+    @torch.no_grad()
+    def run(self, batch: Batch) -> None:
+        """One batch through all models."""
+        for module in self.modules.values():
+            trunk: Any = module.base_model
+            trunk(input_ids=batch.tokens, use_cache=False)
 
 
 class Products:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, disable_progress_bars
+from transformers import PreTrainedModel
 
 from un_lightning.config import DataConfig, DataSource, MemberConfig, ModelsConfig, ModelSource
 from un_lightning.data.loader import Batch
@@ -17,8 +18,11 @@ from un_lightning.models.tokenizers import load_tokenizer
 TOKENIZER = "bundled:un_tiny/tokenizer"
 TEXT_VOCABULARY = 4096
 """Ids of that tokenizer; models with a larger vocabulary read these alone."""
+TINY = {"n_layer": 4, "n_embd": 128, "n_head": 4, "n_positions": 128, "vocab_size": 4096}
 SHAPES: dict[str, dict[str, Any]] = {
-    "tiny": {"n_layer": 4, "n_embd": 128, "n_head": 4, "n_positions": 128, "vocab_size": 4096},
+    # As the shipped family, whose GELU is one operation in transformers, too; and with GPT-2's own GELU.
+    "tiny": {**TINY, "activation_function": "gelu_pytorch_tanh"},
+    "tiny_gpt2": TINY,
     "gpt2_small": {"n_layer": 12, "n_embd": 768, "n_head": 12, "n_positions": 512, "vocab_size": 50257},
     "gpt2_medium": {"n_layer": 24, "n_embd": 1024, "n_head": 16, "n_positions": 512, "vocab_size": 50257},
 }
@@ -43,6 +47,17 @@ def random_family(shape: str, members: int, device: torch.device | None = None, 
     )
     models = {member.name: load_member(config, member).to(device) for member in config.members}
     return Family(shape, models, "a", load_tokenizer(TOKENIZER))
+
+
+def plain_modules(family: Family) -> dict[str, PreTrainedModel]:
+    """The members as transformers itself builds and runs them, where the others are."""
+    found = {}
+    for name, model in family.models.items():
+        module: Any = model.module
+        plain = type(module)(module.config).eval().requires_grad_(False)
+        plain.load_state_dict(module.state_dict())
+        found[name] = plain.to(module.device)
+    return found
 
 
 def random_batch(blocks: int, context: int, seed: int = 0, device: torch.device | None = None) -> Batch:

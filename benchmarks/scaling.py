@@ -18,16 +18,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from clock import Clock, by_turns
-from correlation import driven
+from correlation import driven, own_products
 from keep import Ratio, arguments, conclude, on_threads, this_device
 from random_models import SHAPES, random_batch, random_family
 
-from un_lightning.analyses.correlation_memory import batch_bytes, entry_bytes, lasting_bytes, tile_bytes
+from un_lightning.analyses.correlation_memory import plan_memory
 from un_lightning.config import CorrelationConfig
 from un_lightning.memory import peak_bytes
 from un_lightning.results import read_summary
@@ -43,10 +44,9 @@ def parts(layers: int, tokens: int, device: torch.device) -> dict[str, Any]:
         "sums": lambda: [
             analysis._add_alone(name, analysis.matrices[name].storage[:tokens]) for name in analysis.reads
         ],
-        "products": lambda: [
-            product.add(*(analysis.matrices[name].storage[:tokens] for name in block.pair))
-            for block, product in analysis.products.items()
-        ],
+        "products": lambda: own_products(
+            analysis, {name: buffer.storage[:tokens] for name, buffer in analysis.matrices.items()}
+        ),
     }
     turns = by_turns(actions, 5, Clock(device))
     medians = {name: statistics.median(seconds) for name, seconds in turns.items()}
@@ -74,14 +74,14 @@ def memory(layers: int, device: torch.device) -> dict[str, Any]:
     analysis.position, analysis.counted = 1, batch.count
     analysis.after_batch()
     analysis.end_pass()
-    units, pairs, wide = analysis.units, analysis.pairs, torch.float32
-    planned = lasting_bytes(config, pairs, units, wide, 1, 1) + max(
-        batch_bytes(config, units, batch.tokens.numel(), device, wide), tile_bytes(config, units, wide)
-    )
-    planned += entry_bytes(config, wide) * units["a"].count * units["b"].count
+    planned = plan_memory(
+        replace(config, memory_gb=1e6), analysis.pairs, analysis.units,
+        batch_tokens=batch.tokens.numel(), device=device, wide=torch.float32,
+        devices=1, shares=1, processes=1,
+    ).bytes  # fmt: skip
     measured = peak_bytes(device) - before
     return {
-        "units": units["a"].count,
+        "units": analysis.units["a"].count,
         "planned_gb": round(planned / 1e9, 3),
         "measured_gb": round(measured / 1e9, 3),
         "measured_over_planned": measured / planned,

@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from clock import Clock, by_turns
 from keep import Found, Ratio, arguments, conclude, on_threads, this_device
-from physical import bare_forwards
+from physical import BareForwards
 from planted import BATCH, CONTEXT
 from published_design import PublishedDesign
 from random_models import SHAPES, random_batch, random_family, random_text
@@ -117,7 +117,8 @@ def seconds_a_batch(family: Family, device: torch.device) -> dict[str, float]:
     for model in family.models.values():
         model.to(device)  # Lightning takes them away from the device when it is done
     batch = random_batch(BATCH // CONTEXT, CONTEXT, device=device)
-    actions = {"forwards": lambda: bare_forwards(family, batch)}
+    bare = BareForwards(family)
+    actions = {"forwards": lambda: bare.run(batch)}
     if PublishedDesign.fits(family):
         published = PublishedDesign(family, device)
         actions["published"] = lambda: published.add(batch)

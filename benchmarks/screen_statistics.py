@@ -108,10 +108,9 @@ def time_exact(
     for number in range(warm + timed):
         both = [values.T.contiguous() for values in source.batch(number)]
         with clock("exact_sums" if number >= warm else "warm"):
-            for own, gram, one, values in zip(sums, grams, units, both, strict=True):
+            for own, gram, values in zip(sums, grams, both, strict=True):
                 own.add(values)
-                for layer, columns in enumerate(one.layer_slices()):
-                    gram.add(layer, values[:, columns])
+                gram.add(values)
         with clock("exact_products" if number >= warm else "warm"):
             product.add(both[0][:, :strip], both[1])
     products = clock.seconds["exact_products"] * count / strip

@@ -48,7 +48,9 @@ def rank(tmp_path):
         keep.setup(trainer, analysis, "validate")
         keep.on_validation_start(trainer, analysis)
         end = lambda: keep.on_validation_batch_end(trainer, analysis, None, None, 2)
-        return SimpleNamespace(keep=keep, other=other, end=end, folder=tmp_path / "partial", number=number)
+        return SimpleNamespace(
+            keep=keep, other=other, end=end, folder=tmp_path / "partial", number=number, analysis=analysis
+        )
 
     return make
 
@@ -92,6 +94,43 @@ def test_rank_0_does_not_wait_for_ever(rank, monkeypatch):
     with pytest.raises(Interrupted):
         first.end()
     assert saved(first).position == 3
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(2, 20), (1_000_000, 60)])
+def test_the_time_to_save_follows_the_size_of_the_state(rank, monkeypatch, count, seconds):
+    """4 bytes a number, at 100,000 bytes a second here."""
+    monkeypatch.setattr(callbacks, "BYTES_A_SECOND", 1e5)
+    first = rank(0)
+    first.analysis.state.return_value = {"a": torch.ones(count)}
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        first.end()
+    (waited,) = first.other.wait.call_args.args
+    assert waited == pytest.approx(seconds, abs=0.1)
+
+
+def test_rank_0_ends_last_where_others_started_the_ranks(rank, monkeypatch):
+    """`srun --kill-on-bad-exit` kills all tasks when one ends with an error, as rank 0 does."""
+    ranks = [rank(0), rank(1)]
+    ranks[0].keep.started = []
+    naps = []
+
+    def nap(seconds):
+        """Rank 1 saves while rank 0 waits."""
+        naps.append(seconds)
+        if len(naps) == 2:
+            ranks[1].keep.asked = signal.SIGTERM
+            with pytest.raises(Interrupted):
+                ranks[1].end()
+
+    monkeypatch.setattr(callbacks.time, "sleep", nap)
+    ranks[0].keep.asked = signal.SIGTERM
+    with pytest.raises(Interrupted):
+        ranks[0].end()
+    assert len(naps) == 2
+    assert [saved(one).position for one in ranks] == [3, 3]
+    again = rank(1)  # in the run that goes on, nobody is taken for stopped
+    assert not [*again.folder.glob("*.stopped")]
 
 
 def test_other_ranks_may_be_asked_twice(rank, capsys):

@@ -28,7 +28,11 @@ from un_lightning.terminal import say
 
 
 SECONDS_TO_SAVE = 20.0
-"""How long rank 0 waits for the other ranks that it started to save, before it ends them."""
+"""How long rank 0 waits for a batch of the other ranks to end, before their states are written."""
+BYTES_A_SECOND = 100e6
+"""How fast a rank writes its state at least: a slow disk, or a fast one that many ranks share."""
+SECONDS_TO_LOOK = 0.1
+"""How often rank 0 looks whether ranks that others started have saved."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -40,7 +44,8 @@ class KeepPartial(Callback):
 
     A signal only leaves a note; the state is saved between two batches, because in the middle of one some
     sums have the batch and others do not. Rank 0 passes the signal on to the ranks that Lightning started.
-    A second signal ends rank 0 the usual way, and the others end as soon as they see that it is gone.
+    It ends last, for Lightning and `srun --kill-on-bad-exit` end the others with it. A second signal ends
+    rank 0 the usual way, and the others end as soon as they see that it is gone.
     """
 
     def __init__(self, run_dir: Path | None, resume: bool, minutes: float) -> None:
@@ -50,6 +55,8 @@ class KeepPartial(Callback):
         self.asked: int | None = None
         self.turned = False
         """Whether a further pass over the stream begins in this process."""
+        self.bytes = 0
+        """Size of the state that was saved last."""
         self.handlers: dict[int, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:  # noqa: ARG002
@@ -61,6 +68,7 @@ class KeepPartial(Callback):
         self.run_dir, self.resume = trainer.strategy.broadcast((self.run_dir, self.resume))
         assert self.run_dir is not None
         self.folder = self.run_dir / "partial"
+        self._stopped(trainer.global_rank).unlink(missing_ok=True)  # left by a run that this one goes on with
         self.parent = os.getppid()
         self.first = trainer.is_global_zero
         launcher: Any = trainer.strategy.launcher
@@ -118,9 +126,11 @@ class KeepPartial(Callback):
         self._save(trainer, pl_module)
         if self.asked is not None:
             self._release()
-            if not self.first:  # the other signal of two must not end this rank as if it had crashed
+            if self.first:
+                self._wait_for_others(trainer.world_size)
+            else:  # the other signal of two must not end this rank as if it had crashed
                 signal.signal(self.asked, signal.SIG_IGN)
-            self._wait_for_others()
+                self._stopped(trainer.global_rank).touch()
             raise Interrupted(signal.Signals(self.asked).name)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
@@ -137,7 +147,9 @@ class KeepPartial(Callback):
         self._release()
 
     def _save(self, trainer: pl.Trainer, analysis: Analysis) -> None:
-        state = Partial(analysis.position, analysis.counted, self.text, analysis.state(), analysis.current)
+        tensors = analysis.state()
+        self.bytes = sum(tensor.nbytes for tensor in tensors.values())
+        state = Partial(analysis.position, analysis.counted, self.text, tensors, analysis.current)
         save_partial(self.folder, trainer.global_rank, trainer.world_size, state)
         self.saved = time.monotonic()
 
@@ -150,12 +162,19 @@ class KeepPartial(Callback):
             process.send_signal(number)
         say(f"{signal.Signals(number).name}: saving after this batch")
 
-    def _wait_for_others(self) -> None:
-        """Let the ranks that this one started save; one that waits for this rank never would."""
-        end = time.monotonic() + SECONDS_TO_SAVE
+    def _wait_for_others(self, world: int) -> None:
+        """Let the other ranks save, however they were started; one that waits for this rank never would."""
+        end = time.monotonic() + SECONDS_TO_SAVE + self.bytes / BYTES_A_SECOND
         for process in self.started:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, end - time.monotonic()))
+        others = [] if self.started else [self._stopped(rank) for rank in range(1, world)]
+        while not all(path.exists() for path in others) and time.monotonic() < end:
+            time.sleep(SECONDS_TO_LOOK)
+
+    def _stopped(self, rank: int) -> Path:
+        """Where a rank says that it has saved because a signal asked for it."""
+        return self.folder / f"rank{rank}.stopped"
 
     def _release(self) -> None:
         for number, handler in self.handlers.items():

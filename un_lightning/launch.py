@@ -114,7 +114,7 @@ def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
             "seconds": round(progress.seconds, 3),
             f"{data.unit}_per_second": rate,
             "world_size": trainer.world_size,
-            "memory/peak_gb": round(peak_bytes(analysis.device) / 1e9, 3),
+            "memory/peak_gb": round(peak_bytes(trainer.strategy.root_device) / 1e9, 3),
         }
         if analysis.planned:
             results.scalars["memory/planned_gb"] = round(analysis.planned / 1e9, 3)

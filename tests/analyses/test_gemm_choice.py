@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from un_lightning.analyses.gemm_choice import choose_gemm, correlation_error
+from un_lightning.analyses.gemm_choice import choose_gemm, correlation_errors, run_error
 from un_lightning.config import CorrelationConfig, Gemm
 from un_lightning.stats.cross_product import round_to
 
@@ -38,15 +38,33 @@ def test_the_error_is_the_largest_difference_of_a_correlation(pilot, gemm):
         for what in ("mean", "std")
     )
     covariance = rounded[0].T @ rounded[1] / len(one) - np.outer(*means)
-    found = (covariance / np.outer(*deviations))[:, kept]
-    expected = np.abs(found - exact).max()
-    assert expected > 1e-6
-    assert correlation_error(*pilot, 2000, gemm) == pytest.approx(expected, rel=1e-6)
+    expected = (covariance / np.outer(*deviations))[:, kept] - exact
+    assert np.abs(expected).max() > 1e-6
+    found = correlation_errors(*pilot, 2000, gemm).numpy()
+    np.testing.assert_allclose(found[:, kept], expected, rtol=1e-5, atol=1e-12)
+    assert not found[:, 3].any()
 
 
 def test_a_coarser_type_makes_a_larger_error(pilot):
-    errors = [correlation_error(*pilot, 2000, gemm) for gemm in (Gemm.float32, Gemm.tf32, Gemm.bfloat16)]
+    types = Gemm.float32, Gemm.tf32, Gemm.bfloat16
+    errors = [run_error(*pilot, 2000, 10**6, gemm) for gemm in types]
     assert errors[0] == 0 < errors[1] < errors[2]
+
+
+def test_errors_of_single_tokens_shrink_with_the_run(pilot):
+    short, long = (run_error(*pilot, 2000, tokens, Gemm.bfloat16) for tokens in (2000, 2_000_000))
+    assert short == float(correlation_errors(*pilot, 2000, Gemm.bfloat16).abs().max())
+    # By √1000 if the errors were wholly independent; what the halves have in common by chance stays.
+    assert short / 40 < long < short / 3
+
+
+def test_an_error_that_repeats_stays(pilot):
+    """Values that are rounded alike in every token: one unit is a copy of another, shifted by half a step."""
+    values = torch.randint(0, 2, (2000, 1), generator=torch.Generator().manual_seed(2)).float()
+    one = torch.cat([1.0 + values, pilot[0][:, :3]], dim=1)
+    other = torch.cat([values + (1 + 2**-8) * 64 + 0.1 * pilot[1][:, :1]], dim=1)
+    short, long = (run_error(one, other, 2000, tokens, Gemm.bfloat16) for tokens in (2000, 2_000_000))
+    assert long > 0.3 * short
 
 
 def test_the_cpu_and_the_config_decide_first(pilot):

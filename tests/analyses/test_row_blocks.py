@@ -64,7 +64,7 @@ def needed(memory_gb, pairs=STAR, devices=1, **settings):
 
 @pytest.mark.parametrize(
     ("memory_gb", "devices", "passes"),
-    [(200, 1, 1), (120, 1, 2), (80, 1, 4), (60, 1, 7), (80, 8, 1), (40, 8, 4)],
+    [(200, 1, 1), (120, 1, 2), (80, 1, 4), (60, 1, 7), (80, 8, 1), (50, 8, 2)],
 )
 def test_the_published_medium_family(memory_gb, devices, passes):
     """A star of five at 98,304 neurons: 38.7 GB a pair, and some 30 GB beside them."""
@@ -77,6 +77,29 @@ def test_what_cannot_fit_is_refused_with_figures_and_ways_out():
         needed(20)
     with pytest.raises(UserError, match=r"measures linreg, which keep a pair's products in one piece"):
         needed(50, measures=[MeasureName.linreg])
+
+
+def test_more_ranks_take_no_more_for_intervals():
+    """All shares together have some twenty groups, of which each has two at least."""
+    plans = [
+        plan_memory(
+            CorrelationConfig(memory_gb=200.0), STAR, MEDIUM, batch_tokens=8192, device=torch.device("cpu"),
+            wide=torch.float32, devices=1, shares=shares, processes=1,
+        )
+        for shares in (1, 8, 16)
+    ]  # fmt: skip
+    assert len({plan.passes for plan in plans}) == 1
+    assert plans[2].bytes < 1.02 * plans[0].bytes
+
+
+def test_large_parts_are_named_where_nothing_fits():
+    with pytest.raises(UserError, match=r"candidates.*jackknife=0.*data\.batch_size"):
+        needed(40)
+    with pytest.raises(UserError, match="can name fewer members by models.members; or share"):
+        plan_memory(
+            CorrelationConfig(memory_gb=10.0, jackknife=0), STAR, MEDIUM, batch_tokens=8,
+            device=torch.device("cpu"), wide=torch.float32, devices=1, shares=1, processes=1,
+        )  # fmt: skip
 
 
 def test_without_a_figure_it_is_what_is_free(monkeypatch):

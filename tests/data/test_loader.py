@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from un_lightning.data.blocks import Packer
-from un_lightning.data.loader import BlockBatches, reading_order, share
+from un_lightning.data.loader import NEIGHBOURS, BlockBatches, reading_order, share
 from un_lightning.data.store import Store
 from un_lightning.data.writer import StoreWriter
 
@@ -63,6 +63,19 @@ def test_all_ranks_together_read_every_block_exactly_once(store, count, world, s
             np.testing.assert_array_equal(batch.document[:, 1], batch.blocks)
             np.testing.assert_array_equal(batch.subset, batch.blocks % 2)
     assert sorted(read) == sorted(order.tolist())
+
+
+@given(counts, worlds, seeds)
+def test_neighbours_stay_on_one_rank(count, world, seed):
+    order = reading_order(BLOCKS, count, seed)
+    shares = [share(order, rank, world) for rank in range(world)]
+    runs = [set((own // NEIGHBOURS).tolist()) for own in shares]
+    assert sum(len(own) for own in runs) == len(set().union(*runs))
+    numbers = [len(own) for own in runs]
+    assert max(numbers) - min(numbers) <= 1
+    for own in shares:  # in the order of the whole
+        place = {block: index for index, block in enumerate(order.tolist())}
+        assert [place[block] for block in own.tolist()] == sorted(place[block] for block in own.tolist())
 
 
 @given(counts, worlds, batch_sizes, st.integers(0, 30))

@@ -50,6 +50,19 @@ def test_sinks_are_called_once_a_layer_in_one_forward(frozen, tokens):
     assert all(shape == (2, 7, frozen.units(site).widths[layer]) for site, layer, shape in calls)
 
 
+def test_a_forward_ends_at_the_last_activation(frozen, tokens):
+    """From the second one on: the first shows that no module runs again after its layer was read."""
+    first = frozen.capture(tokens, Site.mlp_post)
+    hooks = count_hooks(frozen.module)
+    last = frozen.module.base_model.h[-1].mlp.c_proj.register_forward_hook(fail)
+    for before, after in zip(first, frozen.capture(tokens, Site.mlp_post), strict=True):
+        assert torch.equal(before, after)
+    with pytest.raises(AssertionError):  # another site has not been seen yet, and its forward is whole
+        frozen.capture(tokens, Site.mlp_pre)
+    last.remove()
+    assert count_hooks(frozen.module) == hooks
+
+
 def test_the_cache_is_off(frozen, tokens):
     outputs = []
     frozen.module.base_model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
@@ -151,8 +164,9 @@ class Pooling(nn.Module):
 )
 def test_outputs_that_are_no_units(tokens, path, message):
     frozen = FrozenModel("p", Pooling(), path)
-    with pytest.raises(UserError, match=message):
-        frozen.capture(tokens, Site.units)
+    for _ in range(2):
+        with pytest.raises(UserError, match=message):
+            frozen.capture(tokens, Site.units)
     assert count_hooks(frozen) == 0
 
 

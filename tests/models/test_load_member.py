@@ -69,7 +69,8 @@ def test_a_saved_model_loads_as_it_was(build_model, checkpoint, load_folder, tok
     assert frozen.module.config._attn_implementation == "sdpa"
     with torch.no_grad():
         expected = build_model("gpt2")(tokens, output_hidden_states=True).hidden_states[1]
-    assert torch.equal(frozen.capture(tokens, Site.resid_post)[0], expected)
+    # Equal but for the rounding of GPT-2's activation, which runs as one operation.
+    torch.testing.assert_close(frozen.capture(tokens, Site.resid_post)[0], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_half_precision_loads_in_single(build_model, load_folder, tmp_path):

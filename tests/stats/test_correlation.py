@@ -38,8 +38,7 @@ class Sums:
         ]
         for side in range(2):
             self.sums[side].add(values[side])
-            for layer, part in enumerate(values[side].split(self.widths[side], dim=1)):
-                self.grams[side].add(layer, part)
+            self.grams[side].add(values[side])
         self.product.add(*values)
         return self
 

@@ -146,7 +146,7 @@ EVERY: dict[str, tuple[Callable[[], Statistic], Callable[[Any, Tokens], None]]] 
         lambda: CrossProduct(UNITS, UNITS, CPU),
         lambda own, batch: own.add(batch.left, batch.right),
     ),
-    "LayerGrams": (lambda: LayerGrams((UNITS,), CPU), lambda own, batch: own.add(0, batch.left)),
+    "LayerGrams": (lambda: LayerGrams((UNITS,), CPU), lambda own, batch: own.add(batch.left)),
     "FilledRows": (lambda: FilledRows(BLOCKS, {"value": ((UNITS,), torch.float32)}, CPU), rows),
     "FollowedLabels": (lambda: FollowedLabels(UNITS, 2, 8, GROUPS, 3, CPU), followed_labels),
     "FollowedPairs": (

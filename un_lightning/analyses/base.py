@@ -147,12 +147,17 @@ class Analysis(pl.LightningModule):
             self.begin_pass()
             return
         known = self._known
+        refused: UserError | None = None
         if self.trainer.is_global_zero and known is None:
-            pilot = self.transfer_batch_to_device(self.pilot(data), self.device, 0)
-            known = {name: value.cpu() for name, value in self.look(pilot).items()}
-            known[PLAN] = torch.tensor(self.plan(known))
+            try:
+                pilot = self.transfer_batch_to_device(self.pilot(data), self.device, 0)
+                known = {name: value.cpu() for name, value in self.look(pilot).items()}
+                known[PLAN] = torch.tensor(self.plan(known))
+            except UserError as error:
+                known, refused = None, error
         known = self.trainer.strategy.broadcast(known)
-        assert known is not None
+        if known is None:  # rank 0 speaks for all, and Lightning takes other codes for a crash
+            raise refused or SystemExit(0)
         self._known = known
         self.passes, planned = known[PLAN].tolist()
         self.planned = planned and planned + taken_bytes(self.device)

@@ -233,9 +233,9 @@ class CorrelationAnalysis(Analysis):
     def _add_alone(self, name: str, values: Float[Tensor, "tokens units"]) -> None:
         """Add to what a model has without the others."""
         self.sums[name].add(values)
-        for layer, columns in enumerate(self.units[name].layer_slices() if name in self.grams else []):
-            if self.node.owns(layer):
-                self.grams[name].add(layer, values[:, columns])
+        if name in self.grams:
+            with tf32_products(self.gemm is Gemm.tf32):
+                self.grams[name].add(values, self.node.device, self.node.devices)
 
     def _unit_readings(self) -> dict[str, Statistic]:
         return self.intervals.of_models() if self.intervals else {}

@@ -129,7 +129,7 @@ class ExtraSums:
         active = {name: self._buffers[name].finish(batch.skipped) for name in values if name in self._buffers}
         if first:
             for name, statistic in self.full.items():
-                statistic.add(0, values[name])
+                statistic.add(values[name])
             for name, statistic in self.active.items():
                 statistic.add(active[name])
         for block, statistic in self.joint.items():

@@ -1,7 +1,8 @@
 """The input type of the matrix products, chosen by the error that it makes on the pilot.
 
-Rounding an activation to bfloat16 or TF32 moves a correlation, up or down with every token, so the error of a
-whole run is smaller than the pilot's by the square root of how much longer it is.
+Rounding an activation to bfloat16 or TF32 moves a correlation, up or down with every token. As far as these
+moves are independent, the error of a whole run is smaller than the pilot's by the square root of how much
+longer it is; what two halves of the pilot have in common stays.
 """
 
 import math
@@ -40,17 +41,44 @@ def choose_gemm(
         return config.gemm
     if one.device.type != "cuda" or one.dtype == torch.float64:
         return Gemm.float32
-    shrinks = math.sqrt(min(1.0, pilot / tokens))
     for gemm in (Gemm.bfloat16, Gemm.tf32):
-        if correlation_error(one, other, pilot, gemm) * shrinks <= config.gemm_error:
+        if run_error(one, other, pilot, tokens, gemm) <= config.gemm_error:
             return gemm
     return Gemm.float32
 
 
-def correlation_error(
-    one: Float[Tensor, "tokens left"], other: Float[Tensor, "tokens right"], count: int, gemm: Gemm
+def run_error(
+    one: Float[Tensor, "tokens left"],
+    other: Float[Tensor, "tokens right"],
+    count: int,
+    tokens: int,
+    gemm: Gemm,
 ) -> float:
-    """Largest change of a correlation when the inputs of the products are rounded.
+    """Largest change of a correlation to be expected of a whole run.
+
+    Args:
+        one: Shifted activations of the pilot, excluded tokens zero.
+        other: The same of another model.
+        count: Counted tokens of the pilot.
+        tokens: Tokens of the whole run.
+        gemm: The type.
+    """
+    whole = correlation_errors(one, other, count, gemm)
+    middle = len(one) // 2
+    halves = [
+        correlation_errors(one[part], other[part], max(1, count // 2), gemm)
+        for part in (slice(None, middle), slice(middle, None))
+    ]
+    # Independent errors of two halves have a product of mean zero.
+    common = (halves[0] * halves[1]).mean() / whole.square().mean()
+    stays = float(common.nan_to_num(0).clamp(0, 1))
+    return float(whole.abs().max()) * math.sqrt(stays + (1 - stays) * min(1.0, count / tokens))
+
+
+def correlation_errors(
+    one: Float[Tensor, "tokens left"], other: Float[Tensor, "tokens right"], count: int, gemm: Gemm
+) -> Float64[Tensor, "some right"]:
+    """Changes of correlations when the inputs of the products are rounded, of some units with all others.
 
     Args:
         one: Shifted activations, excluded tokens zero.
@@ -59,14 +87,14 @@ def correlation_error(
         gemm: The type.
     """
     one = one[:, :: max(1, one.shape[1] // ROWS)]
-    worst = 0.0
+    changes = []
     for part in other.split(COLUMNS, dim=1):
-        exact = _correlation(one.double(), part.double(), one.double(), part.double(), count)
-        rounded = [round_to(gemm, values).double() for values in (one, part)]
+        whole = one.double(), part.double()
+        rounded = round_to(gemm, one).double(), round_to(gemm, part).double()
         # bfloat16 is the type of the buffer, which each unit's sums see, too; TF32 is the product's alone.
-        seen = rounded if gemm is Gemm.bfloat16 else [one.double(), part.double()]
-        worst = max(worst, float((_correlation(*rounded, *seen, count) - exact).abs().max()))
-    return worst
+        seen = rounded if gemm is Gemm.bfloat16 else whole
+        changes.append(_correlation(*rounded, *seen, count) - _correlation(*whole, *whole, count))
+    return torch.cat(changes, dim=1)
 
 
 def _correlation(

@@ -1,7 +1,7 @@
 """Confidence intervals of the correlation analysis: readings during the pass, a jackknife after it.
 
-The reading order keeps neighbouring blocks together, so a document lies in one group but for the few that
-a group's border cuts, and leaving out a group leaves out documents (method B9).
+The reading order keeps neighbouring blocks together, on one rank, so a document lies in one group but for the
+few that a group's border cuts, and leaving out a group leaves out documents (method B9).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +22,15 @@ from un_lightning.stats.pair_sums import moments_of
 from un_lightning.stats.readings import Aligned, PairReadings, UnitReadings, own_sums
 from un_lightning.stats.statistic import Statistic
 from un_lightning.stats.unit_sums import UnitMoments, UnitSums, moments_of_sums
+
+
+LEAST_GROUPS = 2
+"""On each share: the first one chooses the candidates, another one is needed to measure them."""
+
+
+def groups_of_share(groups: int, shares: int) -> int:
+    """Groups of batches that one share of the batches has, where all together shall have so many."""
+    return max(LEAST_GROUPS, -(-groups // shares))
 
 
 class Intervals:
@@ -47,19 +56,21 @@ class Intervals:
             sums: Sums of each model's units.
             units: Units of each model.
             blocks: Blocks of all passes and devices.
-            groups: Groups of batches on each rank.
+            groups: Groups of batches that all shares together have, if each share has two or more.
             candidates: Partners of each unit that are followed.
             share: Which share of the batches this rank reads.
             shares: How many shares there are.
         """
-        self.sums, self.groups = sums, groups
+        self.sums, self.groups = sums, groups_of_share(groups, shares)
         self.latest: tuple[int, list[RowBlock]] | None = None
         """The group that was read out last, and which blocks."""
         device = next(iter(sums.values())).tensors["sum"].device
         sizes = {name: one.count for name, one in units.items()}
-        self.units = {name: UnitReadings(shares, groups, size, share, device) for name, size in sizes.items()}
+        self.units = {
+            name: UnitReadings(shares, self.groups, size, share, device) for name, size in sizes.items()
+        }
         make = lambda rows, columns: PairReadings(
-            shares, groups, rows, min(candidates, columns), share, device
+            shares, self.groups, rows, min(candidates, columns), share, device
         )
         height = {block: block.rows.stop - block.rows.start for block in blocks}
         self.rows = {block: make(height[block], sizes[block.right]) for block in blocks}
@@ -200,7 +211,7 @@ class Intervals:
             chosen = _pick(groups, one, candidates.shape[1])
             whole.append(chosen.total().correlation()[0])
             without.append(chosen.without_each().correlation())
-            split.append(_split_half(groups, everywhere))
+            split.append(_split_half(groups, everywhere, self._measuring(mine)))
             tokens = groups.tokens
         value = torch.stack(whole).mean(0)
         left_out = torch.stack(without).mean(0)
@@ -227,6 +238,13 @@ class Intervals:
             },
             index=table.index,
         )
+
+    def _measuring(self, name: str) -> Int[Tensor, " measuring"]:
+        """Which of the groups with tokens chose no candidates, as the first of every share did."""
+        count = self.units[name].tensors["count"]
+        first = torch.zeros_like(count, dtype=torch.bool)
+        first[:, 0] = True
+        return (~first.flatten()[own_sums(count) > 0]).nonzero().flatten()
 
     def _group_sums(
         self, mine: str, other: str, candidates: Tensor, running: Float[Tensor, "ranks groups units k"]
@@ -268,14 +286,12 @@ def _pick(groups: GroupSums, which: Tensor, width: int) -> GroupSums:
     return GroupSums(groups.tokens, *(part[:, column] for part in groups[1:]))
 
 
-def _split_half(groups: GroupSums, everywhere: Float[Tensor, "units k"]) -> Float[Tensor, " units"]:
-    """Choose the partner on one half of the groups, measure on the other, both ways, averaged.
-
-    The first group chose the candidates, so it measures nothing.
-    """
+def _split_half(
+    groups: GroupSums, everywhere: Float[Tensor, "units k"], measuring: Int[Tensor, " measuring"]
+) -> Float[Tensor, " units"]:
+    """Choose the partner on one half of the measuring groups, measure on the other, both ways, averaged."""
     width = everywhere.shape[1]
-    index = torch.arange(len(groups.tokens), device=groups.tokens.device)
-    halves = [groups.some(index[(index > 0) & (index % 2 == side)]).total() for side in (0, 1)]
+    halves = [groups.some(measuring[side::2]).total() for side in (0, 1)]
     hidden = torch.where(everywhere > 0, 0.0, torch.nan)
     rho = [half.correlation().view(-1, width) + hidden for half in halves]
     values = []

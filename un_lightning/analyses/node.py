@@ -48,10 +48,6 @@ class Node:
         """Whether this rank looks at its products once they are merged; the others hold copies."""
         return self.share == 0
 
-    def owns(self, layer: int) -> bool:
-        """Whether this device adds up the products within a layer."""
-        return layer % self.devices == self.device
-
     def among_shares(self, reduce: AllReduce) -> AllReduce:
         """What merges rows that only the ranks of the other shares have, too."""
         if self.shares == 1:

@@ -47,8 +47,13 @@ def reading_order(available: int, needed: int, seed: int) -> Int64[ndarray, " ne
 
 
 def share(order: Int64[ndarray, " blocks"], rank: int, world: int) -> Int64[ndarray, " own"]:
-    """Every `world`-th block from `rank` on: the shares of all ranks are the whole, without repeats."""
-    return order[rank::world]
+    """Every `world`-th run of neighbours from `rank` on: the shares of all ranks are the whole, once.
+
+    Whole runs, so that no document is shared out: the groups of a jackknife would not be independent.
+    """
+    run = order // NEIGHBOURS
+    place = np.cumsum(np.diff(run, prepend=run[:1]) != 0)
+    return order[place % world == rank]
 
 
 class BlockBatches(Dataset[Batch]):

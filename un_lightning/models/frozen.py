@@ -1,7 +1,7 @@
 """One frozen model, run for what passes at its sites."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,10 @@ from un_lightning.models.weights import ModelWeights, read_weights
 
 Sink = Callable[[int, Float[Tensor, "batch position units"]], None]
 """Takes a layer's index and its activation, which is valid during the call only."""
+
+
+class _AllRead(Exception):  # noqa: N818 (it is no error)
+    """Ends a forward at the last activation that a sink wants."""
 
 
 class FrozenModel(nn.Module):
@@ -55,6 +59,8 @@ class FrozenModel(nn.Module):
         self._is_hugging_face = isinstance(module, PreTrainedModel)
         self._points: dict[Site, list[Point]] = {}
         self._units: dict[Site, Units] = {}
+        self._seen: set[Site] = set()
+        """Sites that were read in a whole forward, in which a module that runs twice would have shown it."""
 
     def train(self, mode: bool = True) -> "FrozenModel":  # noqa: ARG002
         """Stay in evaluation mode, whatever mode the owner changes to."""
@@ -134,9 +140,10 @@ class FrozenModel(nn.Module):
     def run(self, tokens: Int[Tensor, "batch position"], sinks: Mapping[Site, Sink]) -> None:
         """Run the trunk once and hand every layer's activation to the sink of its site.
 
-        The unembedding does not run and nothing is kept. A sink is called from inside the forward, once a
-        layer, with the layer's index and its activation [batch, position, units]; the model may overwrite the
-        activation later, so a sink that keeps it must copy it.
+        The unembedding does not run, nor, from a site's second forward on, what follows the last activation.
+        Nothing is kept. A sink is called from inside the forward, once a layer, with the layer's index and
+        its activation [batch, position, units]; the model may overwrite the activation later, so a sink that
+        keeps it must copy it.
 
         Args:
             tokens: Token ids on the model's device.
@@ -147,11 +154,12 @@ class FrozenModel(nn.Module):
                 passes never or more than once in a forward.
         """
         waiting: set[tuple[Site, int]] = set()
-        with ExitStack() as stack:
+        stop = self._seen.issuperset(sinks)
+        with ExitStack() as stack, suppress(_AllRead):
             for site, sink in sinks.items():
                 for layer, point in enumerate(self.points(site)):
                     waiting.add((site, layer))
-                    handle = self._attach(point, site, layer, sink, waiting, tokens.shape)
+                    handle = self._attach(point, site, layer, sink, waiting, tokens.shape, stop)
                     stack.callback(handle.remove)
             self.trunk(tokens)
         if waiting:
@@ -160,6 +168,7 @@ class FrozenModel(nn.Module):
                 f"module '{self.points(site)[layer].path}' of model '{self.name}' does not run in a forward "
                 f"of the trunk, so its units cannot be read; choose other modules by models.units"
             )
+        self._seen.update(sinks)
 
     def capture(
         self, tokens: Int[Tensor, "batch position"], site: Site
@@ -212,6 +221,7 @@ class FrozenModel(nn.Module):
         sink: Sink,
         waiting: set[tuple[Site, int]],
         shape: torch.Size,
+        stop: bool,
     ) -> RemovableHandle:
         def observe(value: Any) -> None:
             if (site, layer) not in waiting:
@@ -221,6 +231,8 @@ class FrozenModel(nn.Module):
                 )
             waiting.remove((site, layer))
             sink(layer, self.activation(value, point, shape))
+            if stop and not waiting:
+                raise _AllRead
 
         if point.side is Side.output:
             return point.module.register_forward_hook(lambda _module, _args, output: observe(output))

@@ -9,6 +9,7 @@ from un_lightning.config import MemberConfig, ModelsConfig, ModelSource
 from un_lightning.errors import UserError
 from un_lightning.models.architecture import build_random
 from un_lightning.models.frozen import FrozenModel
+from un_lightning.models.fused import fuse_activations
 from un_lightning.models.pretrained import load_pretrained
 from un_lightning.models.sparse_encoder import load_encoder
 
@@ -32,6 +33,8 @@ def load_member(models: ModelsConfig, member: MemberConfig) -> FrozenModel:
         module = _call_loader(models.loader or "", member)
     else:
         module = load_pretrained(models, member)
+    if models.source is not ModelSource.loader:
+        fuse_activations(module)
     _refuse_non_finite(member.name, module)
     encoders = [load_encoder(folder) for folder in member.encoders]
     return FrozenModel(member.name, module.float(), models.units, encoders)

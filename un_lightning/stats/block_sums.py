@@ -11,8 +11,8 @@ from un_lightning.stats.unit_sums import UnitMoments, moments_of_sums
 class BlockSums(Statistic):
     """Σv and Σv² over tokens and Σ(Σv²)² over blocks, of shifted activations, in float64."""
 
-    ELEMENTS = 1 << 18
-    """Elements squared at a time, so that the squares stay in the cache."""
+    CACHED, PARALLEL = 1 << 18, 1 << 26
+    """Elements squared at a time: few on the CPU, so that the squares stay in the cache."""
 
     def __init__(self, units: int, device: torch.device) -> None:
         zeros = lambda *shape: torch.zeros(*shape, dtype=torch.float64, device=device)
@@ -28,7 +28,8 @@ class BlockSums(Statistic):
             count: Counted tokens of the batch.
         """
         dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
-        step = max(1, self.ELEMENTS // values.shape[1])
+        elements = self.CACHED if values.device.type == "cpu" else self.PARALLEL
+        step = max(1, elements // values.shape[1])
         for start in range(0, len(values), step):
             part = values[start : start + step].to(dtype)
             squares = part.square().view(len(part), blocks, -1).sum(2).double()

@@ -31,7 +31,7 @@ def shuffled_tokens(
     """
     context = counted.shape[1]
     positions = torch.arange(context, device=counted.device)
-    keys = _hashed((blocks[:, None] * context + positions) ^ _scrambled(seed, counted.device))
+    keys = _hashed((blocks[:, None] * context + positions) ^ _scrambled(seed))
     # Both orders have the counted tokens of a block first, in their own and in a random order.
     last = torch.iinfo(torch.int64).max
     own = (~counted).long().argsort(dim=1, stable=True)
@@ -40,9 +40,9 @@ def shuffled_tokens(
     return (source + torch.arange(len(counted), device=counted.device)[:, None] * context).flatten()
 
 
-def _scrambled(seed: int, device: torch.device) -> Int[Tensor, "1"]:
-    """A hash of the seed, so that near seeds have nothing in common."""
-    return _hashed(torch.tensor([seed], dtype=torch.int64, device=device))
+def _scrambled(seed: int) -> int:
+    """A hash of the seed, so that near seeds have nothing in common; made where no device waits for it."""
+    return int(_hashed(torch.tensor([seed], dtype=torch.int64)))
 
 
 def _hashed(numbers: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:

@@ -36,13 +36,13 @@ class UnitSums(Statistic):
 
     def add(self, values: Float[Tensor, "tokens units"]) -> None:
         """Add a batch. A thousand tokens are summed in float32, those sums in float64."""
-        dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
-        if self._scratch.shape[1:] != values.shape[1:] or self._scratch.dtype != dtype:
-            self._scratch = torch.empty(self.ROWS, values.shape[1], dtype=dtype, device=values.device)
+        wide = torch.float64 if values.dtype == torch.float64 else torch.float32
+        if self._scratch.shape[1:] != values.shape[1:] or self._scratch.dtype != wide:
+            self._scratch = torch.empty(self.ROWS, values.shape[1], dtype=wide, device=values.device)
         for part in values.split(self.ROWS):
-            scratch = self._scratch[: len(part)].copy_(part)
-            self.tensors["sum"] += scratch.sum(0)
-            self.tensors["squares"] += scratch.square_().sum(0)
+            exact = part.to(wide)
+            self.tensors["sum"] += exact.sum(0)
+            self.tensors["squares"] += torch.mul(exact, exact, out=self._scratch[: len(part)]).sum(0)
 
     def moments(self, count: int, shift: Float[Tensor, " units"]) -> UnitMoments:
         """Mean and deviation over `count` tokens.

@@ -22,10 +22,9 @@ def model_sums(values, widths, full=False):
     shifted = values - shift
     sums, grams = UnitSums(values.shape[1], CPU), LayerGrams(widths, CPU, values.dtype)
     sums.add(shifted)
-    for layer, columns in enumerate(slices(widths)):
-        grams.add(layer, shifted[:, columns])
+    grams.add(shifted)
     whole = LayerGrams((values.shape[1],), CPU, values.dtype)
-    whole.add(0, shifted)
+    whole.add(shifted)
     parts = tuple(grams.gram(layer) for layer in range(len(widths)))
     moments = sums.moments(len(values), shift)
     return ModelSums(moments, shift, slices(widths), parts, whole.gram(0) if full else None), shifted
