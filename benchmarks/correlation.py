@@ -200,8 +200,9 @@ def measure(family: Family, options: argparse.Namespace, device: torch.device) -
     gemm = list(Gemm)[int(alone(config, family, device).look(batch)["gemm"])]
     config = replace(config, gemm=gemm)
     run = whole_run(family, gemm, options, device)
-    gc.collect()  # the run's products are in a circle of references
+    gc.collect()  # its products are in a circle of references, and so are the next ones
     error = rho_error(family, config, [make(seed) for seed in range(1, 1 + options.error_batches)])
+    gc.collect()
     analysis = driven(config, family, batch)
     lean = driven(
         replace(config, baseline_of=BaselineOf.reference, measures=[MeasureName.mutual]), family, batch

@@ -5,12 +5,18 @@ import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from tests.processes import finish, free_port, signal_at, start
 from un_lightning import cli
+from un_lightning.analyses.correlation_memory import plan_memory
+from un_lightning.config import CorrelationConfig, Site
+from un_lightning.errors import UserError
+from un_lightning.models.units import Units
 
 
 BATCHES = 8
@@ -102,6 +108,41 @@ class Runs:
         for meta in self.root.glob(f"resumed/2*/partial/pass*/rank{rank}.json"):
             return json.loads(meta.read_text())["position"]
         return None
+
+
+def memory_for(
+    passes: int,
+    widths: tuple[int, ...],
+    batch_tokens: int,
+    devices: int = 1,
+    shares: int = 1,
+    **settings: Any,
+) -> float:
+    """The smallest `analysis.memory_gb` with which a run needs no more passes, to a byte.
+
+    Args:
+        passes: How many.
+        widths: Units of each layer of each of three models, of which the first is paired with the others.
+        batch_tokens: Tokens of a batch.
+        devices: Devices that share the rows out.
+        shares: Shares of the text.
+        settings: Of the analysis.
+    """
+    units = {name: Units(name, Site.mlp_post, widths) for name in "abc"}
+    low, high = 0.0, 1.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        config = CorrelationConfig(memory_gb=middle, **settings)
+        try:
+            plan = plan_memory(
+                config, [("a", "b"), ("a", "c")], units, batch_tokens=batch_tokens, devices=devices,
+                shares=shares, processes=devices, device=torch.device("cpu"), wide=torch.float32,
+            )  # fmt: skip
+            enough = plan.passes <= passes
+        except UserError:
+            enough = False
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 def assert_same_results(folder: Path, other: Path) -> None:

@@ -6,15 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from datasets import Dataset
 
 from tests.processes import children, finish, start, wait_until
-from tests.small_runs import BATCHES, KILL, Runs, assert_same_results, assert_same_sums, run
+from tests.small_runs import BATCHES, KILL, Runs, assert_same_results, assert_same_sums, memory_for, run
 from un_lightning import cli
-from un_lightning.analyses.correlation_memory import batch_bytes, lasting_bytes, tile_bytes
-from un_lightning.config import CorrelationConfig, Site
-from un_lightning.models.units import Units
 
 
 @pytest.fixture(scope="module")
@@ -124,15 +120,8 @@ def test_two_ranks_killed_at_different_batches(tmp_path, small_text, whole):
 @pytest.mark.slow
 def test_killed_in_the_second_of_two_passes(tmp_path, small_text, whole):
     """There is room for the products of one pair of two."""
-    units = {name: Units(name, Site.mlp_post, (64, 64)) for name in "abc"}
-    pairs, config = [("a", "b"), ("a", "c")], CorrelationConfig(candidates=128)
-    lasting = lasting_bytes(config, pairs, units, torch.float32, 1, 1)
-    passing = max(
-        batch_bytes(config, units, 4 * 32, torch.device("cpu"), torch.float32),
-        tile_bytes(config, units, torch.float32),
-    )
     runs = Runs(tmp_path, small_text)
-    runs.argv.append(f"analysis.memory_gb={(lasting + passing + 1.5 * 128 * 128 * 4) / 1e9}")
+    runs.argv.append(f"analysis.memory_gb={memory_for(2, (64, 64), 4 * 32, candidates=128)}")
     for call, position in ((BATCHES + 3, 2), (4, 5)):
         killed = runs.go("resume=auto", interruptions=[("in a product", call, KILL)])
         assert killed == [-KILL], runs.output.read_text()

@@ -5,20 +5,21 @@ blocks eight and none.
 """
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from tests.small_runs import Runs, assert_same_sums
-from un_lightning.analyses.correlation_memory import plan_memory
-from un_lightning.config import CorrelationConfig, Site, Split
+from tests.processes import LIMIT, free_port
+from tests.small_runs import Runs, assert_same_sums, memory_for
+from un_lightning.config import Split
 from un_lightning.data.loader import reading_order, share
-from un_lightning.errors import UserError
-from un_lightning.models.units import Units
 
 
+PROGRAM = Path(__file__).parents[1] / "experiments" / "run.py"
 CONTEXT = 32
 LAYERS = 3
 WIDTH = 64
@@ -49,26 +50,12 @@ def alone(tmp_path_factory, small_text):
     return find
 
 
-def memory_for(passes):
-    """The smallest `analysis.memory_gb` with which two devices that share rows out need at most so many passes."""
-    units = {name: Units(name, Site.mlp_post, (WIDTH,) * LAYERS) for name in "abc"}
-
-    def enough(memory_gb):
-        config = CorrelationConfig(candidates=ALL, jackknife=6, split=Split.rows, memory_gb=memory_gb)
-        try:
-            plan = plan_memory(
-                config, [("a", "b"), ("a", "c")], units, batch_tokens=3 * CONTEXT,
-                device=torch.device("cpu"), wide=torch.float32, devices=2, shares=2, processes=2,
-            )  # fmt: skip
-        except UserError:
-            return False
-        return plan.passes <= passes
-
-    low, high = 0.0, 1.0
-    while high - low > 1e-9:  # a byte
-        middle = (low + high) / 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+def memory(passes):
+    """`analysis.memory_gb` of the runs that share the rows out."""
+    return memory_for(
+        passes, (WIDTH,) * LAYERS, 3 * CONTEXT, devices=2, shares=2,
+        split=Split.rows, candidates=ALL, jackknife=6,
+    )  # fmt: skip
 
 
 def test_shares_are_as_unequal_as_these_tests_need():
@@ -100,7 +87,7 @@ def test_text_shared_out(tmp_path, small_text, alone, blocks):
 def test_rows_shared_out_by_two_nodes_of_two(tmp_path, small_text, alone, blocks, passes):
     """Of the six layers of row models, each device has up to three, two and one in a pass."""
     runs = runs_of(tmp_path, small_text, blocks, world=4, nodes=2)
-    more = [] if passes == 1 else [f"analysis.memory_gb={memory_for(passes)}"]
+    more = [] if passes == 1 else [f"analysis.memory_gb={memory(passes)}"]
     assert runs.go("analysis.split=rows", *more, interruptions=[None] * 4) == [0] * 4, runs.output.read_text()
     assert_same(runs, alone(blocks), passes)
 
@@ -111,3 +98,21 @@ def test_devices_without_rows(tmp_path, small_text, alone):
     runs = runs_of(tmp_path, small_text, 8, world=4, layers=1)
     assert runs.go("analysis.split=rows", interruptions=[None] * 4) == [0] * 4, runs.output.read_text()
     assert_same(runs, alone(8, layers=1))
+
+
+@pytest.mark.slow
+def test_two_agents_of_torchrun(tmp_path, small_text, alone):
+    """As on two machines (docs/many-gpus.md), but for the address."""
+    runs = runs_of(tmp_path, small_text, 12, world=2, nodes=2)
+    rendezvous = ["--rdzv-backend=c10d", "--rdzv-id=test", f"--rdzv-endpoint=localhost:{free_port()}"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    command = [*torchrun, *rendezvous, "--local-addr=localhost", str(PROGRAM), *runs.argv]
+    with runs.output.open("w") as said:
+        agents = [subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT) for _ in range(2)]
+    try:
+        codes = [agent.wait(LIMIT) for agent in agents]
+    finally:
+        for agent in agents:
+            agent.kill()
+    assert codes == [0, 0], runs.output.read_text()
+    assert_same(runs, alone(12))

@@ -1,4 +1,4 @@
-"""What intervals state is true: coverage in simulations through the whole class, and its split-half estimate."""
+"""What intervals state is true: coverage in simulations, and the split-half estimate against brute force."""
 
 from functools import partial
 
@@ -165,7 +165,7 @@ def test_split_half_equals_brute_force(seed, shares, groups, candidates, others)
             [split_half(values[mine], values[other], group, choosing, candidates) for other in partners],
             axis=0,
         )
-        own = {name: best["b"] for name in partners}
+        own = dict.fromkeys(partners, best["b"])
         pair = {name: values[name] for name in (mine, *partners)}
         found = readings.columns(mine, own, table_of(pair, own), 0.95)["split_corr"]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)

@@ -1,5 +1,9 @@
 """The screening method on models, against the exact one and through ranks and interruptions."""
 
+from itertools import combinations, pairwise
+from types import SimpleNamespace
+from weakref import WeakSet
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +12,14 @@ from datasets import Dataset
 
 from tests.analyses.conftest import BLOCKS, CONTEXT
 from tests.analyses.test_correlation import Lookup, family, gpt2
+from tests.small_runs import Runs
+from un_lightning import memory
 from un_lightning.analyses import make_analysis
+from un_lightning.analyses import screen as screening
 from un_lightning.analyses.correlation import CorrelationAnalysis
-from un_lightning.analyses.screen import ScreenAnalysis
-from un_lightning.analyses.screen_sample import check_memory, sample_blocks
+from un_lightning.analyses.screen import ScreenAnalysis, checks, is_check
+from un_lightning.analyses.screen_memory import plan_memory
+from un_lightning.analyses.screen_sample import in_turn, sample_blocks
 from un_lightning.config import (
     Baseline,
     BaselineOf,
@@ -23,9 +31,13 @@ from un_lightning.config import (
     Site,
 )
 from un_lightning.errors import UserError
+from un_lightning.models.units import Units
+from un_lightning.stats.block_sample import BlockSample
 
 
 SAMPLE = 20 * CONTEXT
+MEDIUM = {name: Units(name, Site.mlp_post, (4096,) * 24) for name in "abcde"}
+STAR = [("a", other) for other in "bcde"]
 
 
 def screen(models, **settings):
@@ -181,10 +193,144 @@ def test_a_sample_of_few_blocks_is_refused():
         sample_blocks(CorrelationConfig(method=Method.screen, sample=100), 400_000, 128)
 
 
-def test_a_sample_that_does_not_fit_is_refused_with_figures():
-    analysis = screen({"a": gpt2(0), "b": gpt2(1)})
-    with pytest.raises(UserError, match=r"GB of activations of 256 units.*analysis\.sample="):
-        check_memory(analysis.units, 10**12, torch.float32, 3, torch.device("cpu"))
+def planned(sample=131_072, pairs=STAR, batch=8192, kept=torch.float32, **settings):
+    """Gigabytes of GPT-2 medium's star of five."""
+    config = CorrelationConfig(method=Method.screen, **settings)
+    plan = plan_memory(
+        config, pairs, MEDIUM, sample_tokens=sample, batch_tokens=batch, kept=kept,
+        device=torch.device("cpu"), processes=1,
+    )  # fmt: skip
+    return plan.bytes / 1e9
+
+
+def test_a_star_of_five_takes_no_more_than_a_pair():
+    """Two samples of 98,304 units, 131,072 tokens and 4 bytes are 103.1 GB, rotations 9.7 GB."""
+    star, pair = (planned(pairs=pairs, memory_gb=140.0) for pairs in (STAR, STAR[:1]))
+    assert star == pair
+    assert 103.1 + 9.7 < star < 103.1 + 9.7 + 6
+
+
+def test_a_sample_that_does_not_fit_is_refused_with_the_sample_that_does():
+    with pytest.raises(UserError, match=r"activations of two models 10\d GB") as refused:
+        planned(memory_gb=80.0)
+    message = str(refused.value)
+    for way in ("gemm=bfloat16", "method=exact", "raise analysis.memory_gb", "80 GB"):
+        assert way in message
+    assert "batch_size" not in message
+    fits = int(message.partition("analysis.sample=")[2].split()[0])
+    assert 79.99 < planned(fits, memory_gb=80.0) <= 80.0
+    with pytest.raises(UserError):
+        planned(fits + 1, memory_gb=80.0)
+    assert planned(kept=torch.bfloat16, gemm=Gemm.bfloat16, memory_gb=80.0) < 80
+
+
+def test_what_is_no_way_out_is_not_offered():
+    """Without rotations of 14 GB a smaller sample would not help either."""
+    with pytest.raises(UserError, match=r"lower analysis\.draws") as refused:
+        planned(memory_gb=12.0)
+    assert "analysis.sample=" not in str(refused.value)
+    with pytest.raises(UserError, match=r"the sample of 16,384 tokens.*lower data\.batch_size"):
+        planned(16_384, memory_gb=40.0, batch=65_536)
+    with pytest.raises(UserError, match=r"the activations of a batch.*lower data\.batch_size"):
+        planned(16_384, memory_gb=70.0, batch=65_536)
+
+
+def test_the_limit_of_a_container_counts(monkeypatch, tmp_path):
+    (tmp_path / "memory.max").write_text("1000000000")
+    (tmp_path / "memory.current").write_text("100000000")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    with pytest.raises(UserError, match=r"more than the 0\.81 GB there are on cpu") as refused:
+        planned()
+    assert "memory_gb" not in str(refused.value)
+
+
+def test_a_run_is_refused_before_any_sample_is_taken(validate, monkeypatch):
+    monkeypatch.setattr(ScreenAnalysis, "_sample", lambda *_: pytest.fail("a sample was taken"))
+    with pytest.raises(UserError, match=r"more than the 1e-05 GB there are"):
+        validate(screen({"a": gpt2(0), "b": gpt2(1)}, memory_gb=1e-5))
+
+
+@pytest.mark.parametrize("members", [2, 3, 4, 5, 6])
+def test_each_pair_shares_a_model_with_the_one_before(members):
+    pairs = list(combinations("abcdef"[:members], 2))
+    ordered = in_turn(pairs)
+    assert sorted(ordered) == sorted(pairs)
+    assert all({*one} & {*two} for one, two in pairwise(ordered))
+    star = [("a", other) for other in "bcdef"[: members - 1]]
+    assert in_turn(star) == star
+    apart = [("a", "b"), ("c", "d"), ("b", "c")]
+    assert in_turn(apart) == [("a", "b"), ("b", "c"), ("c", "d")]
+
+
+@pytest.mark.parametrize(("pairs", "taken"), [(Pairs.star, 4), (Pairs.all, 7)])
+def test_at_most_two_samples_are_alive(validate, monkeypatch, pairs, taken):
+    """A pair but the first needs one sample, and the order changes no number."""
+    alive, most, made = WeakSet(), [], []
+
+    class Counted(BlockSample):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            alive.add(self)
+            made.append(1)
+            most.append(len(alive))
+
+    monkeypatch.setattr(screening, "BlockSample", Counted)
+    models = {name: gpt2(number) for number, name in enumerate("abcd")}
+    settings = {"pairs": pairs, "draws": 1}
+    found = validate(screen(models, **settings))
+    assert max(most) == 2
+    assert len(made) == taken
+    assert not alive
+    monkeypatch.setattr(screening, "in_turn", lambda pairs: pairs[::-1])
+    turned = validate(screen(models, **settings))
+    for name, table in found.tables.items():
+        pd.testing.assert_frame_equal(turned.tables[name], table, check_exact=True, obj=name)
+
+
+def test_every_check_of_every_rank_is_in_the_union_bound(stream, monkeypatch):
+    for batches in (0, 1, 3, 4, 7, 8, 100, 1024):
+        assert checks(batches) == sum(is_check(position) for position in range(1, batches + 1))
+    models = {"a": gpt2(0), "b": gpt2(1), "c": gpt2(2)}
+    found = {}
+    for world, of_each in ((1, [40]), (5, [8] * 5), (7, [8] * 5 + [0] * 2)):
+        analysis = screen(models, candidates=8)
+        monkeypatch.setattr(ScreenAnalysis, "trainer", SimpleNamespace(world_size=world))
+        data = stream(batch_size=1)
+        data.setup("validate")
+        analysis.pilot(data)
+        assert [len(data.batches(rank, world)) for rank in range(world)] == of_each
+        found[world] = analysis._bounds()
+    # Against two other models: 128 partners, the lower bounds of 8, and two bounds of these at each check.
+    assert found == {1: 2 * (128 + 8 + 16 * 4), 5: 2 * (128 + 8 + 16 * 10), 7: 2 * (128 + 8 + 16 * 10)}
+
+
+def test_units_below_the_floor_say_so(validate):
+    models = {"a": gpt2(0), "b": gpt2(1)}
+    results = validate(screen(models, floor=2.0, candidates=4))
+    table = of(results)
+    assert table["below_floor"].equals(table["valid"])
+    assert results.scalars["screen/below_floor"] == table["below_floor"].sum() > 0
+    assert table["mean_corr"].notna().all()
+    assert not of(validate(screen(models, floor=-1.0, candidates=4)))["below_floor"].any()
+
+
+@pytest.mark.slow
+def test_two_ranks_find_what_one_finds(tmp_path, small_text):
+    """Nothing is dropped at this confidence; 1e-6 is what float32 sums in another order may differ by."""
+    settings = ["analysis.confidence=0.9999999", "analysis.floor=-1", "analysis.sample=512"]
+    folders = []
+    for world in (1, 2):
+        runs = Runs(tmp_path / str(world), small_text, world, 1, "tiny/screen", settings)
+        assert runs.go(interruptions=[None] * world) == [0] * world, runs.output.read_text()
+        folders += runs.folders
+    (one, two), (some, others) = (
+        [pd.read_parquet(folder / "tables" / name) for folder in folders]
+        for name in ("neurons.parquet", "matches.parquet")
+    )
+    assert one["valid"].all()
+    pd.testing.assert_frame_equal(two, one, rtol=0, atol=1e-6)
+    pd.testing.assert_frame_equal(others, some, rtol=0, atol=1e-6)
+    assert len(some) == 16 * len(some.query("rank == 1"))  # every candidate is there to the end
 
 
 def test_a_policy_that_counts_nothing_is_refused(validate, tmp_path):

@@ -6,6 +6,9 @@ import torch
 
 from tests.reference import correlation as reference
 from tests.stats.planted import planted
+from tests.stats.ranks import merge
+from un_lightning.analyses.screen import is_check
+from un_lightning.analyses.screen_report import EVIDENCE, candidate_view, certificates
 from un_lightning.config import Baseline
 from un_lightning.stats.block_sample import BlockSample
 from un_lightning.stats.block_sums import BlockSums
@@ -171,11 +174,7 @@ def test_two_halves_merge_to_the_whole():
     for number, part in enumerate((slice(0, 1600), slice(1600, 4800))):
         halves[number].add(one.values[:, part].contiguous(), two.values[:, part].contiguous())
     halves[1].tensors["dropped"][3] = 1
-    merged = {"product": torch.add, "dropped": torch.maximum}
-    for name, merge in merged.items():
-        operation = halves[0].operations.get(name, "sum")
-        assert operation == ("max" if name == "dropped" else "sum")
-        halves[0].tensors[name] = merge(halves[0].tensors[name], halves[1].tensors[name])
+    merge(halves)
     moments = one.moments(4800), two.moments(4800)
     expected = whole.correlations(4800, *moments)
     expected[3] = -torch.inf
@@ -217,6 +216,75 @@ def test_below_the_floor_only_the_best_is_followed_and_the_bound_covers_the_othe
     named = set(zip(range(48), forward.partner[:, 0].tolist(), strict=True))
     named |= set(zip(backward.partner[:, 0].tolist(), range(32), strict=True))
     assert set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == named
+
+
+def part_of(pairs, models, tokens, shrink):
+    """Add the first tokens of the stream, and drop."""
+    part, sums = slice(0, tokens), [BlockSums(len(model.values), CPU) for model in models]
+    pairs.add(*(model.values[:, part].contiguous() for model in models))
+    for model, own in zip(models, sums, strict=True):
+        own.add(model.values[:, part], tokens // CONTEXT, tokens)
+    moments = (own.moments(tokens, model.shift) for model, own in zip(models, sums, strict=True))
+    pairs.drop(tokens, *moments, shrink=shrink)
+
+
+def test_a_unit_that_a_check_finds_below_the_floor_keeps_its_best_and_a_bound_of_the_others():
+    """At the start its bounds lay above the floor, being wider."""
+    left, right, one, two = pair(600, 60)
+    screened = screen_pair(one.side, two.side, 8, 4.0)
+    floor = 0.45
+    with_floor, without = (FollowedPairs(*screened, 4.0, own) for own in (floor, -1.0))
+    begun = with_floor.has_given_up(0).clone()
+    for pairs in (with_floor, without):
+        part_of(pairs, (one, two), 4800, shrink=0.2)
+    later = with_floor.has_given_up(0) & ~begun
+    assert later.sum() > 3
+    assert not without.has_given_up(0).any()
+    assert with_floor.active < without.active
+    whole = slice(4800, 9600)
+    for pairs in (with_floor, without):
+        pairs.add(one.values[:, whole].contiguous(), two.values[:, whole].contiguous())
+    moments = one.moments(9600), two.moments(9600)
+    rho = torch.from_numpy(reference.correlations(left.double().numpy(), right.double().numpy()))
+    for side, true in enumerate((rho, rho.T)):
+        low = with_floor.has_given_up(side)
+        own = with_floor.of_candidates(side, with_floor.correlations(9600, *moments))
+        candidates = with_floor.sides[side].partner
+        torch.testing.assert_close(own[low, 0], true.gather(1, candidates)[low, 0], atol=1e-6, rtol=0)
+        reported = own.amax(1)
+        rest = with_floor.sides[side].rest
+        missed = true.amax(1) > reported + 1e-6
+        assert (true.amax(1) <= torch.maximum(reported + 1e-6, rest.double())).all()
+        assert (true.amax(1)[missed & low] < floor + 0.1).all()
+        assert (rest[low] >= with_floor._sides[side].rest[low]).all()
+        high = true.amax(1) > floor
+        wanted = without.of_candidates(side, without.correlations(9600, *moments)).amax(1)
+        torch.testing.assert_close(reported[high], wanted[high], atol=1e-6, rtol=0)
+    again = FollowedPairs(*screened, 4.0, floor)
+    again.load(with_floor.tensors)
+    assert torch.equal(again.sides[0].rest, with_floor.sides[0].rest)
+
+
+def test_ranks_that_drop_different_pairs_leave_every_unit_one():
+    """Each saw other tokens, few of them, and trusts them too much."""
+    _, _, one, two = pair(600, 60)
+    screened = screen_pair(one.side, two.side, 8, 4.0)
+    ranks = [FollowedPairs(*screened, 4.0, 0.3) for _ in range(2)]
+    shares = [slice(0, 64), slice(6400, 6464)]
+    for rank, share in zip(ranks, shares, strict=True):
+        parts = [model.values[:, share].contiguous() for model in (one, two)]
+        rank.add(*parts)
+        sums = [BlockSums(len(part), CPU) for part in parts]
+        for own, part in zip(sums, parts, strict=True):
+            own.add(part, 4, 64)
+        moments = (own.moments(64, m.shift) for own, m in zip(sums, (one, two), strict=True))
+        rank.drop(64, *moments, shrink=0.0)
+    dropped = [rank.tensors["dropped"].bool() for rank in ranks]
+    assert (dropped[0] != dropped[1]).sum() > 20
+    merge(ranks)
+    values = torch.where(ranks[0].tensors["dropped"] == 0, 1.0, -torch.inf).double()
+    for side in range(2):
+        assert (ranks[0].of_candidates(side, values).amax(1) == 1).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -309,6 +377,102 @@ def test_a_certificate_is_wrong_no_more_often_than_stated():
         assert (others <= forward.rest).double().mean() > 0.95
     assert claimed > 300
     assert wrong <= 0.01 * claimed
+
+
+def test_a_report_with_floor_and_drops_is_wrong_no_more_often_than_stated():
+    """The whole way: candidates, floor, pairs dropped at every check, certificates with their evidence.
+
+    Single blocks are permuted here, and no runs of neighbours, so that a block counts as one.
+    """
+    blocks, sampled, k, batch, floor, confidence = 1500, 300, 6, 10, 0.35, 0.95
+    left, right = planted(blocks, CONTEXT, (60,), (60,), seed=9)
+    rho = torch.from_numpy(reference.correlations(left.double().numpy(), right.double().numpy()))
+    positions = [batches for batches in range(1, blocks // batch) if is_check(batches)]
+    critical = critical_value(confidence, 60 + k * (1 + 2 * len(positions)), 64)
+    generator = torch.Generator().manual_seed(0)
+    claimed = wrong = later = dropped = seen = beyond = 0
+    for _ in range(12):
+        order = torch.randperm(blocks, generator=generator)
+        models = [
+            Model(values.view(blocks, CONTEXT, -1)[order].flatten(0, 1), (60,), blocks, sampled, n, draws=1)
+            for n, values in enumerate((left, right))
+        ]
+        pairs = FollowedPairs(*screen_pair(models[0].side, models[1].side, k, critical), critical, floor)
+        begun, low = pairs.active, pairs.has_given_up(0).clone()
+        stream = torch.randperm(blocks, generator=generator)  # of the sample's blocks among the others
+        for model in models:
+            model.values = model.values.view(60, blocks, CONTEXT)[:, stream].flatten(1)
+        before = 0
+        for batches in [*positions, blocks // batch]:
+            part = slice(before * batch * CONTEXT, batches * batch * CONTEXT)
+            pairs.add(*(model.values[:, part].contiguous() for model in models))
+            before = batches
+            if batches not in positions:
+                continue
+            count = batches * batch * CONTEXT
+            moments = []
+            for model in models:
+                sums = BlockSums(60, CPU)
+                sums.add(model.values[:, :count], batches * batch, count)
+                moments.append(sums.moments(count, model.shift))
+            remaining = (1 / (batches * batch) - 1 / blocks) / (1 / sampled - 1 / blocks)
+            pairs.drop(count, *moments, shrink=remaining**0.5)
+        count = blocks * CONTEXT
+        values = pairs.correlations(count, *(model.moments(count) for model in models))
+        view = candidate_view(pairs.sides[0], pairs.of_candidates(0, values))
+        share = sampled / blocks
+        certified = certificates(view, pairs.sides[0], models[0].whole.effective_blocks(), share)
+        reported = view.summary.best[:, 0]
+        claimed += int(certified.sum())
+        wrong += int((certified & (rho.amax(1) > reported + 1e-6)).sum())
+        covered = rho.amax(1) <= torch.maximum(reported + 1e-6, pairs.sides[0].rest.double())
+        seen, beyond = seen + len(covered), beyond + int((~covered).sum())
+        later += int((pairs.has_given_up(0) & ~low).sum())
+        dropped += begun - pairs.active
+    assert claimed > 200
+    assert later > 20
+    assert dropped > 1000
+    assert wrong <= (1 - confidence) * claimed
+    assert beyond <= (1 - confidence) * seen
+
+
+def rare():
+    """A unit whose strongest partner shares with it three blocks that the sample lacks, and a plain unit."""
+    generator = torch.Generator().manual_seed(7)
+    blocks, sampled = 400, 80
+    tokens = blocks * CONTEXT
+    left, right = (torch.randn(tokens, size, generator=generator) for size in (2, 12))
+    left += right[:, :2] * 2
+    burst = torch.zeros(tokens)
+    burst[200 * CONTEXT : 203 * CONTEXT] = 45.0
+    left[:, 0] += burst
+    right[:, 5] += burst
+    models = [Model(v, (v.shape[1],), blocks, sampled, n, draws=0) for n, v in enumerate((left, right))]
+    return left, right, models, sampled / blocks
+
+
+def test_a_unit_that_the_sample_knows_nothing_of_is_not_certified():
+    """The sample bounds all partners but the first far below it, and for this unit the bound is wrong."""
+    left, right, models, share = rare()
+    screened = screen_pair(models[0].side, models[1].side, 1, 5.0)
+    pairs = follow(FollowedPairs(*screened, 5.0), *models, batch=640)
+    count = len(left)
+    values = pairs.correlations(count, *(model.moments(count) for model in models))
+    view = candidate_view(pairs.sides[0], pairs.of_candidates(0, values))
+    best, rest = view.summary.best[:, 0], pairs.sides[0].rest
+    true = reference.correlations(left.double().numpy(), right.double().numpy())
+    assert true[0].argmax() == 5
+    assert true[0].max() > best[0] + 0.2
+    assert (rest <= best).all()  # all that the variance says
+    effective = models[0].whole.effective_blocks()
+    assert certificates(view, screened[0], effective, share).tolist() == [False, True]
+    # Were the same seen in as many blocks as the plain unit, and no more than ten were asked for.
+    enough = EVIDENCE / (best.square() * share)
+    for factor, expected in ((1.001, True), (0.999, False)):
+        assert certificates(view, screened[0], enough * factor, share).tolist() == [expected] * 2
+    assert certificates(view, screened[0], effective, 1.0).tolist() == [True, True]
+    above = screened[0]._replace(rest=(best + 1e-3).float())
+    assert not certificates(view, above, enough * 2, share).any()
 
 
 def test_the_sample_of_everything_leaves_no_doubt():

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from un_lightning.analyses.base import Analysis
+from un_lightning.analyses.base import Analysis, Plan
 from un_lightning.analyses.member_sums import MemberSums
+from un_lightning.analyses.screen_memory import plan_memory
 from un_lightning.analyses.screen_report import screen_results
-from un_lightning.analyses.screen_sample import check_memory, pack, sample_blocks, screening_side, unpack
+from un_lightning.analyses.screen_sample import in_turn, pack, sample_blocks, screening_side, unpack
 from un_lightning.config import BaselineOf, CorrelationConfig, Gemm
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.loader import NEIGHBOURS, Batch
@@ -28,10 +29,6 @@ from un_lightning.stats.cross_product import tf32_products
 from un_lightning.stats.followed_pairs import FollowedPairs
 from un_lightning.stats.screening import ScreeningSide, critical_value, screen_pair
 from un_lightning.stats.unit_major import UnitMajorBuffer
-
-
-CHECKS = 256
-"""How often all ranks together may drop pairs; each does so after 4, 8, 16, … batches."""
 
 
 class ScreenAnalysis(Analysis):
@@ -53,35 +50,47 @@ class ScreenAnalysis(Analysis):
         assert isinstance(data, TokenBlocks)
         self.stream_blocks = data.total // data.config.context
         self.sample_batch = data.config.batch_size
+        world = self.trainer.world_size
+        self.checks = sum(checks(len(data.batches(rank, world))) for rank in range(world))
         return data.pilot(sample_blocks(self.settings, data.total, data.config.context))
 
     def look(self, pilot: Batch) -> dict[str, Tensor]:
-        """Shifts, and the candidates, bounds and baselines of every pair of models."""
+        """Shifts, and the candidates, bounds and baselines of every pair of models.
+
+        No more than two models' samples exist at a time: a model that comes again in a later pair, and not
+        in the next one, runs over its sample once more.
+        """
         if pilot.count < 2:
             raise UserError("no token of the sample is counted: choose another data.exclude")
-        check_memory(self.units, pilot.tokens.numel(), self.kept, self.settings.draws, self.device)
+        self._planned = plan_memory(
+            self.settings,
+            self.pairs,
+            self.units,
+            sample_tokens=pilot.tokens.numel(),
+            batch_tokens=self.sample_batch * pilot.tokens.shape[1],
+            kept=self.kept,
+            device=self.device,
+            processes=self.trainer.num_devices if self.device.type == "cpu" else 1,
+        )
         blocks = len(pilot.tokens)
         critical = critical_value(self.settings.confidence, self._bounds(), min(GROUPS, blocks))
         known = {"stream": torch.tensor([blocks, self.stream_blocks, critical], dtype=torch.float64)}
-        samples = {}
-        for name in self.units:
-            shift = self._shift(name, pilot)
-            samples[name] = self._sample(name, pilot, shift)
-            known[f"shift/{name}"] = shift
         sides: dict[str, ScreeningSide] = {}
-        for number, pair in enumerate(self.pairs):
-            for name in pair:
+        for left, right in in_turn(self.pairs):
+            sides = {name: side for name, side in sides.items() if name in (left, right)}
+            for name in (left, right):
                 if name not in sides:
-                    rotated = self.settings.baseline_of is BaselineOf.all or name != self.family.reference
-                    units = self.units[name]
-                    sides[name] = screening_side(samples[name], units, self.settings, self.seed, rotated)
-            left, right = pair
+                    if f"shift/{name}" not in known:
+                        known[f"shift/{name}"] = self._shift(name, pilot)
+                    sides[name] = self._side(name, pilot, known[f"shift/{name}"])
             with tf32_products(self.settings.gemm is Gemm.tf32):
                 forward, backward = screen_pair(sides[left], sides[right], self.settings.candidates, critical)
             known |= pack(left, right, forward) | pack(right, left, backward)
-            needed = {name for later in self.pairs[number + 1 :] for name in later}
-            sides = {name: side for name, side in sides.items() if name in needed}
         return known
+
+    def plan(self, known: Mapping[str, Tensor]) -> Plan:  # noqa: ARG002
+        """Once; what is taken was reckoned before the sample."""
+        return self._planned
 
     def begin(self, known: Mapping[str, Tensor]) -> None:
         """Sums of every unit, and of the candidates' products."""
@@ -118,12 +127,12 @@ class ScreenAnalysis(Analysis):
             pairs.add(values[left], values[right])
 
     def after_batch(self) -> None:
-        """Once in a while, drop pairs that cannot be a unit's best any more.
+        """Once in a while, drop pairs that cannot be a unit's best any more, or those of one below the floor.
 
         Neighbouring blocks stay together in the order and may share a document, so that a run of them is
         trusted no more than a single block.
         """
-        if self.position < 4 or self.position & (self.position - 1) or self.sampled >= self.streamed:
+        if not is_check(self.position) or self.sampled >= self.streamed:
             return
         own = next(iter(self.sums.values())).tensors
         count, blocks = int(own["tokens"]), float(own["blocks"])
@@ -162,9 +171,14 @@ class ScreenAnalysis(Analysis):
         return torch.float64 if self.dtype == torch.float64 else torch.float32
 
     def _bounds(self) -> int:
-        """Bounds that must hold together for one unit: those of all partners, and those that drop pairs."""
+        """Bounds that must hold together for one unit, against all other models.
+
+        Those are the upper bounds of all partners, the candidates' lower bounds, and both of each candidate
+        whenever a rank drops pairs.
+        """
         partners = max(units.count for units in self.units.values())
-        return partners + 2 * self.settings.candidates * CHECKS
+        others = max(sum(name in pair for pair in self.pairs) for name in self.units)
+        return others * (partners + self.settings.candidates * (1 + 2 * self.checks))
 
     def _capture(
         self,
@@ -187,6 +201,11 @@ class ScreenAnalysis(Analysis):
         shift = values.sum(1) / counted.sum().clamp(min=1)
         return torch.where(torch.isfinite(shift), shift, 0.0)
 
+    def _side(self, name: str, pilot: Batch, shift: Float[Tensor, " units"]) -> ScreeningSide:
+        rotated = self.settings.baseline_of is BaselineOf.all or name != self.family.reference
+        sample = self._sample(name, pilot, shift)
+        return screening_side(sample, self.units[name], self.settings, self.seed, rotated)
+
     def _sample(self, name: str, pilot: Batch, shift: Float[Tensor, " units"]) -> BlockSample:
         units, context = self.units[name], pilot.tokens.shape[1]
         values = torch.empty(units.count, pilot.tokens.numel(), dtype=self.kept, device=self.device)
@@ -200,3 +219,13 @@ class ScreenAnalysis(Analysis):
             values[:, start * context : start * context + batch.shape[1]] = batch
         moments = sums.moments(pilot.count, shift)
         return BlockSample(values, moments, pilot.skipped, len(pilot.tokens), self.stream_blocks)
+
+
+def is_check(position: int) -> bool:
+    """Whether a rank may drop pairs after so many of its batches: after 4, and whenever they have doubled."""
+    return position >= 4 and position & (position - 1) == 0
+
+
+def checks(batches: int) -> int:
+    """How often a rank with so many batches may drop pairs."""
+    return max(0, batches.bit_length() - 2)

@@ -60,16 +60,19 @@ def screen_results(
     refuse_broken(members)
     views: dict[str, dict[str, View]] = {name: {} for name in members}
     certified = {name: members[name].moments.valid.clone() for name in members}
+    below_floor = {name: torch.zeros_like(valid) for name, valid in certified.items()}
     for (left, right), pairs in followed.items():
         corr = pairs.correlations(count, members[left].moments, members[right].moments)
         for side, (own, other) in enumerate(((left, right), (right, left))):
             view = candidate_view(pairs.sides[side], pairs.of_candidates(side, corr))
             views[own][other] = view
             certified[own] &= certificates(view, pairs.sides[side], effective[own], share)
+            below_floor[own] |= pairs.has_given_up(side)
     tables = []
     for name, member in members.items():
         table = neuron_table(member, views[name], config.threshold)
         table["certified"] = certified[name].cpu().numpy()
+        table["below_floor"] = (below_floor[name] & members[name].moments.valid).cpu().numpy()
         tables.append(table)
     neurons = pd.concat(tables, ignore_index=True)
     matches = pd.concat([match_table(members, name, views[name]) for name in members], ignore_index=True)
@@ -82,6 +85,7 @@ def screen_results(
         "screen/certified_percent_universal": percent(own["certified"], own["universal"]),
         "screen/candidates": config.candidates,
         "screen/followed_pairs": sum(pairs.active for pairs in followed.values()),
+        "screen/below_floor": int(own["below_floor"].sum()),
         "screen/silent": int((own["valid"] & own["mean_corr"].isna()).sum()),
         "confidence": config.confidence,
     }

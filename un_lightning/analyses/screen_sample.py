@@ -1,12 +1,12 @@
-"""The sample of a screening run: its size, what it needs, and what it leaves for the pass."""
+"""The sample of a screening run: its size, whose comes when, and what it leaves for the pass."""
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from un_lightning.analyses.baselines import draw_seed
+from un_lightning.analyses.row_blocks import Pair
 from un_lightning.config import Baseline, CorrelationConfig
 from un_lightning.errors import UserError
 from un_lightning.models.units import Units
@@ -43,47 +43,19 @@ def sample_blocks(config: CorrelationConfig, tokens: int, context: int) -> int:
     return blocks
 
 
-def check_memory(
-    units: Mapping[str, Units], tokens: int, dtype: torch.dtype, draws: int, device: torch.device
-) -> None:
-    """Refuse a sample that does not fit.
+def in_turn(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs in an order in which each shares a model with the one before it, as far as there are such.
 
-    Args:
-        units: Units of every model.
-        tokens: Tokens of the sample.
-        dtype: Type of the kept activations.
-        draws: Rotations of each layer.
-        device: Where they are kept.
-
-    Raises:
-        UserError: It needs more memory than is free; the message has the figures.
+    Two models' samples are then enough at a time, and each pair but the first needs one further sample.
     """
-    count = sum(one.count for one in units.values())
-    kept = count * tokens * dtype.itemsize
-    squares = [sum(width**2 for width in one.widths) for one in units.values()]
-    rotations = 4 * draws * sum(sorted(squares)[-2:])
-    tile = 4 * 12 * max(width for one in units.values() for width in one.widths) ** 2
-    needed, free = kept + rotations + tile, free_memory(device)
-    if free is not None and needed > free:
-        gigabyte = 1e9
-        fits = max(0, int((free - rotations - tile) / (count * dtype.itemsize)))
-        raise UserError(
-            f"the sample of {tokens:,} tokens needs {needed / gigabyte:.1f} GB ({kept / gigabyte:.1f} GB of "
-            f"activations of {count:,} units, {rotations / gigabyte:.1f} GB of rotations, "
-            f"{tile / gigabyte:.1f} GB for a tile), and {free / gigabyte:.1f} GB are free on {device}: set "
-            f"analysis.sample={fits} or less, analysis.gemm=bfloat16, or take fewer models"
-        )
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Free bytes of a device; None where it does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if device.type == "cpu" and os.path.exists("/proc/meminfo"):
-        with open("/proc/meminfo") as file:
-            figures = dict(line.split(":") for line in file)
-        return int(figures["MemAvailable"].split()[0]) * 1024
-    return None
+    waiting = list(pairs)
+    ordered = [waiting.pop(0)]
+    while waiting:
+        held = {*ordered[-1]}
+        following = next((pair for pair in waiting if not held.isdisjoint(pair)), waiting[0])
+        waiting.remove(following)
+        ordered.append(following)
+    return ordered
 
 
 def screening_side(
@@ -115,7 +87,8 @@ def screening_side(
 def pack(left: str, right: str, screened: Screened) -> dict[str, Tensor]:
     """What is known about the units of one model against another, as tensors to be saved."""
     return {
-        f"screened/{left}/{right}/{name}": tensor.contiguous() for name, tensor in screened._asdict().items()
+        f"screened/{left}/{right}/{name}": tensor.contiguous().cpu()
+        for name, tensor in screened._asdict().items()
     }
 
 

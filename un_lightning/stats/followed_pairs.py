@@ -12,6 +12,9 @@ from un_lightning.stats.statistic import Statistic
 from un_lightning.stats.unit_sums import UnitMoments
 
 
+GIVEN_UP = ("given_up_left", "given_up_right")
+"""Tensors of each side: the largest upper bound of a unit's pairs given up for the floor; -inf without."""
+
 CHUNK = 1 << 24
 """Elements gathered at a time on devices that have no product of chosen pairs."""
 
@@ -19,7 +22,8 @@ CHUNK = 1 << 24
 class FollowedPairs(Statistic):
     """Σ a_i b_j over tokens for the candidates of both models of a pair, in float64.
 
-    A pair that two units name is followed once. A pair that any rank dropped is dropped.
+    A pair that two units name is followed once. A pair that any rank dropped is dropped; the best partner on
+    the sample, the same on every rank, never is, so that ranks that drop other pairs leave each unit one.
     """
 
     def __init__(self, forward: Screened, backward: Screened, critical: float, floor: float = -1.0) -> None:
@@ -29,9 +33,10 @@ class FollowedPairs(Statistic):
             forward: Candidates of the row model.
             backward: Candidates of the column model.
             critical: Standard errors between an estimate and its bounds.
-            floor: Of units whose candidates all have upper bounds below it, only the best is followed.
+            floor: Of units whose candidates all have upper bounds below it, only the sample's best is
+                followed, from the beginning or from the check that finds it so.
         """
-        self.critical = critical
+        self.critical, self.floor = critical, floor
         rights = len(backward.partner)
         self.shape = (len(forward.partner), rights)
         left = torch.arange(self.shape[0], device=forward.partner.device)[:, None]
@@ -40,19 +45,10 @@ class FollowedPairs(Statistic):
             torch.where(forward.partner >= 0, left * rights + forward.partner, -1),
             torch.where(backward.partner >= 0, backward.partner * rights + right, -1),
         ]
-        wanted, sides = [], []
-        for key, side in zip(keys, (forward, backward), strict=True):
-            keep = contenders(side.estimate, side.error, critical)
-            upper = side.estimate + critical * side.error
-            hopeless = upper.amax(1) < floor
-            keep[hopeless, 1:] = False
-            wanted.append(key[keep])
-            upper[:, 0] = -torch.inf
-            given_up = torch.maximum(side.rest, upper.amax(1))
-            sides.append(side._replace(rest=torch.where(hopeless, given_up, side.rest)))
-        self.sides = tuple(sides)
-        """Candidates of the row and of the column model; the bounds cover those given up for the floor."""
-        pairs = torch.cat(wanted).unique()
+        self._sides = forward, backward
+        chosen = [self._choose(side.estimate, side.error) for side in self._sides]
+        named = [key[keep & (key >= 0)] for key, (keep, _) in zip(keys, chosen, strict=True)]
+        pairs = torch.cat(named).unique()
         self.left, self.right = pairs // rights, pairs % rights
         self.slots = [_slots(pairs, key) for key in keys]
         """For each unit and candidate, which pair it is; -1 where it is not followed."""
@@ -60,8 +56,9 @@ class FollowedPairs(Statistic):
             {
                 "product": torch.zeros(len(pairs), dtype=torch.float64, device=left.device),
                 "dropped": torch.zeros(len(pairs), dtype=torch.float32, device=left.device),
+                **{name: given_up for name, (_, given_up) in zip(GIVEN_UP, chosen, strict=True)},
             },
-            {"dropped": "max"},
+            dict.fromkeys(("dropped", *GIVEN_UP), "max"),
         )
         self._select()
 
@@ -69,6 +66,19 @@ class FollowedPairs(Statistic):
         """Continue from saved tensors."""
         super().load(tensors)
         self._select()
+
+    @property
+    def sides(self) -> tuple[Screened, Screened]:
+        """Candidates of the row and of the column model; the bounds cover those given up for the floor."""
+        one, two = (
+            side._replace(rest=torch.maximum(side.rest, self.tensors[name].to(side.rest.dtype)))
+            for side, name in zip(self._sides, GIVEN_UP, strict=True)
+        )
+        return one, two
+
+    def has_given_up(self, side: int) -> Bool[Tensor, " units"]:
+        """Units of which a candidate other than the sample's best was given up for the floor, on any rank."""
+        return self.tensors[GIVEN_UP[side]] > -torch.inf
 
     @property
     def active(self) -> int:
@@ -100,7 +110,7 @@ class FollowedPairs(Statistic):
         return torch.where(slots >= 0, values[slots.clamp(min=0)], -torch.inf)
 
     def drop(self, count: int, left: UnitMoments, right: UnitMoments, shrink: float) -> None:
-        """Stop following pairs that can be no unit's best any more.
+        """Stop following pairs that can be no unit's best any more, or only the best of one below the floor.
 
         Args:
             count: Counted tokens that were added.
@@ -110,12 +120,27 @@ class FollowedPairs(Statistic):
         """
         values = self.correlations(count, left, right)
         wanted = torch.zeros_like(self.left, dtype=torch.bool)
-        for side, screened in enumerate(self.sides):
-            estimate = self.of_candidates(side, values)
-            keep = contenders(estimate, screened.error * shrink, self.critical)
+        for side, (screened, name) in enumerate(zip(self._sides, GIVEN_UP, strict=True)):
+            keep, given_up = self._choose(self.of_candidates(side, values), screened.error * shrink)
             wanted[self.slots[side][keep & (self.slots[side] >= 0)]] = True
+            before = self.tensors[name]
+            before.copy_(torch.maximum(before, given_up.to(before.dtype)))
         self.tensors["dropped"][~wanted] = 1
         self._select()
+
+    def _choose(
+        self, estimate: Float[Tensor, "units k"], error: Float[Tensor, "units k"]
+    ) -> tuple[Bool[Tensor, "units k"], Float[Tensor, " units"]]:
+        """Candidates to be followed, and the largest bound of those that are given up for the floor.
+
+        What was dropped before lies below a pair that was followed then, so the bound covers it, too.
+        """
+        upper = estimate + self.critical * error
+        low = upper.amax(1) < self.floor
+        keep = contenders(estimate, error, self.critical) & ~low[:, None]
+        keep[:, 0] = True
+        upper[:, 0] = -torch.inf
+        return keep, torch.where(low, upper.amax(1), -torch.inf)
 
     def _select(self) -> None:
         self._active = (self.tensors["dropped"] == 0).nonzero()[:, 0]
