@@ -15,7 +15,7 @@ from un_lightning.stats.unit_sums import UnitMoments
 GIVEN_UP = ("given_up_left", "given_up_right")
 """Tensors of each side: the largest upper bound of a unit's pairs given up for the floor; -inf without."""
 
-CHUNK = 1 << 24
+CHUNK = 1 << 26
 """Elements gathered at a time on devices that have no product of chosen pairs."""
 
 
