@@ -14,6 +14,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from un_lightning.config import Strategy, TrainerConfig
 from un_lightning.errors import UserError
+from un_lightning.memory import keep_freed_memory
 
 
 def make_trainer(
@@ -26,6 +27,7 @@ def make_trainer(
     """
     _quiet_lightning()
     _share_threads(config)
+    keep_freed_memory()
     strategy: Any = "auto"
     if config.strategy is Strategy.ddp:
         strategy = DDPStrategy(timeout=timedelta(minutes=config.timeout_minutes))

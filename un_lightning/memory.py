@@ -1,5 +1,6 @@
-"""How much memory a device has to spare."""
+"""How much memory a device has to spare, and how the host's is kept."""
 
+import ctypes
 import resource
 import sys
 from pathlib import Path
@@ -10,6 +11,27 @@ import torch
 
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may take."""
+
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""Names of glibc's settings (malloc.h)."""
+KEPT, MAPPED = 1 << 30, 1 << 27
+"""Free memory that a process keeps, and blocks so large that they are given back at once, in bytes."""
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep freed memory for the next batch.
+
+    Every forward pass takes and frees the same hundreds of megabytes. What glibc gives back in between the
+    system must clear, page by page, when it is taken again: up to an eighth of a small model's processor time.
+    Large blocks, such as accumulators, still go back. Other C libraries are left as they are.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(TRIM_THRESHOLD, KEPT)
+    mallopt(MMAP_THRESHOLD, MAPPED)
 
 
 def free_bytes(device: torch.device) -> int:
