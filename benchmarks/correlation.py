@@ -17,7 +17,8 @@ Ratios:
   plus one `torch.mm` a pair at that shape;
 * long run / physical: a run of 10⁸ tokens, end to end with reading, intervals, baseline and report, over that
   for all its batches. It is counted from a shorter run, of which the seconds of start, end and readings are
-  taken once and those of batches for every batch;
+  taken once and those of batches for every batch. These are means, where all else is the fastest turn, so
+  that on a busy machine this ratio is too large;
 * lean batch / physical: the same where the analysis finds what the published scripts find and no more, a
   baseline of the reference alone and no CKA;
 * published / batch: the published design's batch, of which it does two for one of ours, over ours; not where

@@ -22,8 +22,8 @@ KEPT, MAPPED = 1 << 30, 1 << 27
 def keep_freed_memory() -> None:
     """Let this process keep freed memory for the next batch.
 
-    Every forward pass takes and frees the same hundreds of megabytes. What glibc gives back in between the
-    system must clear, page by page, when it is taken again: up to an eighth of a small model's processor time.
+    Every forward pass takes and frees the same hundreds of megabytes. What glibc gives back in between, the
+    system must clear page by page when it is taken again: up to an eighth of a small model's processor time.
     Large blocks, such as accumulators, still go back. Other C libraries are left as they are.
     """
     try:
