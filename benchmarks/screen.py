@@ -72,7 +72,12 @@ def end_to_end(tokens: int, options: Any, device: torch.device) -> Found:
         tables, scalars = {}, {}
         for method in (Method.screen, Method.exact):
             config = CorrelationConfig(
-                method=method, candidates=options.candidates, confidence=0.99, jackknife=0, measures=[]
+                method=method,
+                gemm=options.gemm,
+                candidates=options.candidates,
+                confidence=0.99,
+                jackknife=0,
+                measures=[],
             )
             analysis = make_analysis(config, family, 0)
             stream = analysis.stream(data)
