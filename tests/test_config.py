@@ -145,6 +145,7 @@ def test_every_analysis_can_be_made(composed, experiment):
         (["trainer.save_minutes=nan"], "trainer.save_minutes is nan, but must be at least 0"),
         (["analysis.draws=0"], "analysis.draws is 0, but must be at least 1"),
         (["analysis.threshold=3"], "analysis.threshold is 3.0, outside"),
+        (["analysis.jackknife=2"], "analysis.jackknife is 2: .* at least 3, or 0 for no intervals"),
         (["analysis.kind=magic"], "analysis.kind is 'magic', allowed are ablation, activations, attention"),
         (["models.members=[]"], "models.members is empty"),
         (["models.members=[{name: a, path: x}, {name: a, path: y}]"], "models.members holds a name twice"),

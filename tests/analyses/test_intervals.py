@@ -48,6 +48,13 @@ def test_any_number_of_batches_has_intervals(validate, batch_size):
     assert table["excess_low"].isna().all() == single
 
 
+def test_the_fewest_groups_have_every_column(validate):
+    config = CorrelationConfig(jackknife=3, candidates=128)
+    models = family(a=gpt2(0), b=gpt2(1))
+    table = validate(CorrelationAnalysis(config, models, seed=0), batch_size=8).tables["neurons"]
+    assert np.isfinite(table[["excess_low", "excess_high", "corr_stderr", "split_corr"]]).all(axis=None)
+
+
 def test_an_argmax_that_was_no_candidate_says_so(validate):
     config = CorrelationConfig(jackknife=5, candidates=1)
     results = validate(CorrelationAnalysis(config, family(a=gpt2(0), b=gpt2(1)), seed=0))

@@ -9,6 +9,10 @@ from un_lightning.config.checks import at_least, require
 from un_lightning.config.models import Site
 
 
+FEWEST_GROUPS = 3
+"""Groups of an interval."""
+
+
 class Pairs(StrEnum):
     """`star` pairs the reference with every other member; `all` takes every pair of members."""
 
@@ -147,13 +151,18 @@ class CorrelationConfig(AnalysisConfig):
     confidence: float = 0.95
     """Of intervals and certificates."""
     jackknife: int = 20
-    """Groups of batches on each rank, whose differences give the intervals; 0 makes none. `screen` has
-    certificates instead."""
+    """Groups of batches that all ranks together have, whose differences give the intervals; 0 makes none.
+    `screen` has certificates instead."""
     pilot: int = 4
     """Blocks whose mean activation is subtracted from all others, for precision."""
 
     def __post_init__(self) -> None:
         at_least("analysis", self, draws=1, top_k=1, bins=1, tile=1, pilot=1, candidates=1, jackknife=0)
+        require(
+            self.jackknife == 0 or self.jackknife >= FEWEST_GROUPS,
+            f"analysis.jackknife is {self.jackknife}: the first group chooses candidates and two others must "
+            f"be left to differ, so name at least {FEWEST_GROUPS}, or 0 for no intervals",
+        )
         require(0 < self.confidence < 1, f"analysis.confidence is {self.confidence}, outside (0, 1)")
         require(-2 <= self.threshold <= 2, f"analysis.threshold is {self.threshold}, outside [-2, 2]")
         at_least("analysis", self, matching_size=0)
