@@ -178,11 +178,11 @@ def main() -> None:
         "statistics": lambda: statistics_only(options.layers, options.width, options.tokens, options, device),
         "end_to_end": lambda: end_to_end(options.family_tokens, options, device),
     }
-    for name, part in parts.items():
-        if name not in options.skip:
-            found, measured[name] = part()
-            ratios |= found
-    conclude("screen", ratios, measured, options, device)
+    chosen = [name for name in parts if name not in options.skip]
+    for name in chosen:
+        found, measured[name] = parts[name]()
+        ratios |= found
+    conclude("-".join(["screen", *(chosen if options.skip else [])]), ratios, measured, options, device)
 
 
 if __name__ == "__main__":
