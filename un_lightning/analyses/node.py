@@ -37,8 +37,11 @@ class Node:
         device, share = rank % devices, rank // devices
         peers = None
         if 1 < devices < world:
+            # Unless told, torch lets such a group wait for ten minutes, however long the others may take.
+            patience = getattr(trainer.strategy, "_timeout", None)
             groups = [
-                torch.distributed.new_group(list(range(first, world, devices))) for first in range(devices)
+                torch.distributed.new_group(list(range(first, world, devices)), timeout=patience)
+                for first in range(devices)
             ]
             peers = groups[device]
         return cls(device, devices, share, world // devices, peers)
