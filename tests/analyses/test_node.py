@@ -16,9 +16,7 @@ def test_ranks_with_the_same_rows_wait_as_long_as_all_others(monkeypatch, tmp_pa
     monkeypatch.setattr(
         torch.distributed, "new_group", lambda ranks, **options: asked.append((ranks, options))
     )
-    config = TrainerConfig(
-        accelerator="cpu", devices=2, nodes=3, strategy=Strategy.ddp, timeout_minutes=45.0
-    )
+    config = TrainerConfig(accelerator="cpu", devices=2, nodes=3, strategy=Strategy.ddp, timeout_minutes=45.0)
     node = Node.of(make_trainer(config, None, tmp_path), split)
     assert asked == [(ranks, {"timeout": timedelta(minutes=45)}) for ranks in made]
     assert (node.devices, node.shares) == ((2, 3) if made else (1, 6))
