@@ -1,12 +1,14 @@
-"""Where a rank stands among ranks that read the same batches."""
+"""Where a rank stands among others, and what it says when one of them does not come."""
 
 from datetime import timedelta
 
 import pytest
 import torch
 
+from un_lightning.analyses.meeting import meeting
 from un_lightning.analyses.node import Node
 from un_lightning.config import Split, Strategy, TrainerConfig
+from un_lightning.errors import UserError
 from un_lightning.lightning import make_trainer
 
 
@@ -20,3 +22,14 @@ def test_ranks_with_the_same_rows_wait_as_long_as_all_others(monkeypatch, tmp_pa
     node = Node.of(make_trainer(config, None, tmp_path), split)
     assert asked == [(ranks, {"timeout": timedelta(minutes=45)}) for ranks in made]
     assert (node.devices, node.shares) == ((2, 3) if made else (1, 6))
+
+
+def test_who_waits_in_vain_says_so():
+    """In torch's words for gloo; any other error is left alone."""
+    with (
+        pytest.raises(UserError, match="rank 3 waited .* trainer.timeout_minutes.*resume=auto"),
+        meeting(3),
+    ):
+        raise RuntimeError("[gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 12000ms for recv")
+    with pytest.raises(RuntimeError, match="Connection closed by peer"), meeting(3):
+        raise RuntimeError("Connection closed by peer")

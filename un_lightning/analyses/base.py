@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from un_lightning.analyses.meeting import meeting
 from un_lightning.config import AnalysisConfig, DataConfig
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.stream import Stream
@@ -190,9 +191,10 @@ class Analysis(pl.LightningModule):
         strategy = self.trainer.strategy
         counted = torch.tensor(self.counted, dtype=torch.int64, device=self.device)
         reduce = lambda tensor, operation: strategy.reduce(tensor, reduce_op=operation)
-        reduce(counted, "sum")
-        for name in sorted(self.statistics):
-            self.merge(name, reduce)
+        with meeting(self.trainer.global_rank):
+            reduce(counted, "sum")
+            for name in sorted(self.statistics):
+                self.merge(name, reduce)
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         self.counted = int(counted) // data.copies
         if self.counted == 0:
