@@ -13,6 +13,10 @@ CGROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may take."""
 
 
+SHARE = 0.9
+"""Share of the free memory that is used where nobody names another figure; the rest is left to the models'
+forward passes and the allocator."""
+
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Names of glibc's settings (malloc.h)."""
 KEPT, MAPPED = 1 << 30, 1 << 27
@@ -45,6 +49,17 @@ def free_bytes(device: torch.device) -> int:
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + kept
     return min(psutil.virtual_memory().available, _container_free())
+
+
+def budget_bytes(memory_gb: float | None, device: torch.device, processes: int) -> int:
+    """Bytes that a process may plan with.
+
+    Args:
+        memory_gb: What it was allowed, in 10⁹ bytes; None for most of what is free.
+        device: Where.
+        processes: Processes that share what is free.
+    """
+    return int(memory_gb * 1e9) if memory_gb else int(SHARE * free_bytes(device) / processes)
 
 
 def taken_bytes(device: torch.device) -> int:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from un_lightning.analyses import correlation_memory
+from un_lightning import memory
 from un_lightning.analyses.correlation_memory import entry_bytes, plan_memory
 from un_lightning.analyses.row_blocks import largest, schedule
 from un_lightning.config import Baseline, CorrelationConfig, MeasureName, Site, Split
@@ -103,7 +103,7 @@ def test_large_parts_are_named_where_nothing_fits():
 
 
 def test_without_a_figure_it_is_what_is_free(monkeypatch):
-    monkeypatch.setattr(correlation_memory, "free_bytes", lambda _: 140_000_000_000)
+    monkeypatch.setattr(memory, "free_bytes", lambda _: 140_000_000_000)
     assert needed(None) == needed(126)
 
 

@@ -12,15 +12,12 @@ from un_lightning.analyses.pair_correlation import PairFindings
 from un_lightning.analyses.row_blocks import Pair, Schedule, largest, schedule
 from un_lightning.config import Baseline, CorrelationConfig, Gemm, MeasureName, Split
 from un_lightning.errors import UserError
-from un_lightning.memory import free_bytes
+from un_lightning.memory import budget_bytes
 from un_lightning.models.units import Units
 from un_lightning.stats.cross_product import MIXED_ROWS, LayerGrams
 from un_lightning.stats.unit_sums import UnitSums
 
 
-SHARE = 0.9
-"""Share of the free memory that is used where `analysis.memory_gb` names no other figure; the rest is left to
-the models' forward passes and the allocator."""
 QR_COPIES = 4
 """Matrices of a layer's width that exist while a random one is made orthogonal: itself, Q, R and a copy."""
 WEIGHTY = 0.1
@@ -58,7 +55,7 @@ def plan_memory(
     Raises:
         UserError: It does not fit in any number of passes.
     """
-    budget = int(config.memory_gb * 1e9) if config.memory_gb else int(SHARE * free_bytes(device) / processes)
+    budget = budget_bytes(config.memory_gb, device, processes)
     batch = batch_bytes(config, units, batch_tokens, device, wide)
     tile = tile_bytes(config, units, wide)
     reading = tile if config.jackknife else 0  # correlations of a group, from which candidates are chosen

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from un_lightning.analyses.base import Plan
-from un_lightning.analyses.correlation_memory import QR_COPIES, SHARE, WEIGHTY
+from un_lightning.analyses.correlation_memory import QR_COPIES, WEIGHTY
 from un_lightning.analyses.row_blocks import Pair
 from un_lightning.analyses.screen_sample import FEWEST
 from un_lightning.config import BaselineOf, CorrelationConfig, Gemm
 from un_lightning.errors import UserError
-from un_lightning.memory import free_bytes
+from un_lightning.memory import budget_bytes
 from un_lightning.models.units import Units
 from un_lightning.stats import block_sample, followed_pairs
 from un_lightning.stats.block_sums import BlockSums
@@ -58,8 +58,7 @@ def plan_memory(
     Raises:
         UserError: It needs more than `analysis.memory_gb` or, without, most of what is free.
     """
-    free = free_bytes(device)
-    budget = int(config.memory_gb * 1e9) if config.memory_gb else int(SHARE * free)
+    budget = budget_bytes(config.memory_gb, device, 1)
     most = max(one.count for one in units.values())
     batch = batch_tokens * most * kept.itemsize
     token = token_bytes(pairs, units, kept)
@@ -80,11 +79,11 @@ def plan_memory(
             f"{_ways_out(config, fits, rotations > WEIGHTY * budget, batch > WEIGHTY * budget)}"
         )
     streaming = streaming_bytes(config, pairs, units, batch_tokens, kept, device)
-    together = 1 if config.memory_gb else processes
-    if streaming * together > budget:
+    each = budget_bytes(config.memory_gb, device, processes)
+    if streaming > each:
         raise UserError(
             f"the activations of a batch and what is added up of the candidates need {gb(streaming)} GB in "
-            f"each process, more than the {gb(budget / together)} GB there are on {device}. You can lower "
+            f"each process, more than the {gb(each)} GB there are on {device}. You can lower "
             "data.batch_size; or lower analysis.candidates; or name fewer members by models.members"
             + ("; or raise analysis.memory_gb" if config.memory_gb else "")
         )
