@@ -155,7 +155,8 @@ def test_a_second_signal_ends_rank_0_at_once(rank):
 
 def test_a_rank_without_rank_0_stops_before_it_saves(rank, monkeypatch):
     ranks = [rank(0, minutes=0.0), rank(1, minutes=0.0)]
-    monkeypatch.setattr(os, "getppid", lambda: 1)
+    heir = os.getppid() + 1
+    monkeypatch.setattr(os, "getppid", lambda: heir)
     ranks[0].end()  # whose parent is a shell that may have ended
     with pytest.raises(SystemExit, match="rank 0 is gone"):
         ranks[1].end()
