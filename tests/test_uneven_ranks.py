@@ -82,7 +82,8 @@ def test_text_shared_out(tmp_path, small_text, alone, blocks):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("blocks", "passes"), [(12, 1), (8, 2), (12, 3)])
+@pytest.mark.parametrize("blocks", [12, 8])
+@pytest.mark.parametrize("passes", [1, 2, 3])
 def test_rows_shared_out_by_two_nodes_of_two(tmp_path, small_text, alone, blocks, passes):
     """Of the six layers of row models, each device has up to three, two and one in a pass."""
     runs = runs_of(tmp_path, small_text, blocks, world=4, nodes=2)

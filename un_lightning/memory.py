@@ -12,7 +12,6 @@ import torch
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may take."""
 
-
 SHARE = 0.9
 """Share of the free memory that is used where nobody names another figure; the rest is left to the models'
 forward passes and the allocator."""
@@ -27,8 +26,8 @@ def keep_freed_memory() -> None:
     """Let this process keep freed memory for the next batch.
 
     Every forward pass takes and frees the same hundreds of megabytes. What glibc gives back in between, the
-    system must clear page by page when it is taken again: up to an eighth of a small model's processor time.
-    Large blocks, such as accumulators, still go back. Other C libraries are left as they are.
+    system must clear page by page when it is taken again. Large blocks, such as accumulators, still go back,
+    unless they found room in what was kept. Other C libraries are left as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -10,7 +10,7 @@ from un_lightning.config.models import Site
 
 
 FEWEST_GROUPS = 3
-"""Groups of an interval."""
+"""Of batches, for intervals: on one share the first chooses the candidates, and two others are compared."""
 
 
 class Pairs(StrEnum):
