@@ -19,7 +19,7 @@ from against_forward import read_against_forward
 from keep import Ratio, arguments, conclude, on_threads
 from random_models import random_family
 
-from un_lightning.analyses.activations import ActivationsAnalysis
+from un_lightning.analyses.activations.analysis import ActivationsAnalysis
 from un_lightning.config import ActivationsConfig
 
 

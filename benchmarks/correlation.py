@@ -54,7 +54,7 @@ from physical import BareForwards, Peak, Products
 from published_design import PublishedDesign
 from random_models import SHAPES, random_batch, random_family, random_text
 
-from un_lightning.analyses.correlation import CorrelationAnalysis
+from un_lightning.analyses.correlation.analysis import CorrelationAnalysis
 from un_lightning.config import BaselineOf, CorrelationConfig, Gemm, MeasureName, Site, TrainerConfig
 from un_lightning.data.loader import Batch
 from un_lightning.lightning import make_trainer

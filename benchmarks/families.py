@@ -23,7 +23,7 @@ from against_forward import BLOCKS, Reading, read_against_forward
 from keep import Ratio, arguments, conclude, on_threads
 from random_models import SHAPES, TEXT_VOCABULARY, random_family
 
-from un_lightning.analyses.families import FamiliesAnalysis
+from un_lightning.analyses.families.analysis import FamiliesAnalysis
 from un_lightning.config import FamiliesConfig
 from un_lightning.stats.bags import Bags
 from un_lightning.stats.by_token import ByToken

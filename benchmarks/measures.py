@@ -29,8 +29,8 @@ from clock import Clock, by_turns
 from keep import Ratio, arguments, conclude, on_threads, this_device
 from planted import BATCH, Planted
 
-from un_lightning.analyses.baselines import Sides, make_baselines
-from un_lightning.analyses.member_sums import MemberSums
+from un_lightning.analyses.correlation.baselines import Sides, make_baselines
+from un_lightning.analyses.correlation.member_sums import MemberSums
 from un_lightning.config import CorrelationConfig, Site
 from un_lightning.models.units import Units
 from un_lightning.stats.cross_product import CrossProduct, LayerGrams

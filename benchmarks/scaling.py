@@ -28,10 +28,10 @@ from correlation import driven, own_products
 from keep import Ratio, arguments, conclude, on_threads, this_device
 from random_models import SHAPES, random_batch, random_family
 
-from un_lightning.analyses.correlation_memory import plan_memory
+from un_lightning.analyses.correlation.memory import plan_memory
 from un_lightning.config import CorrelationConfig
 from un_lightning.memory import peak_bytes
-from un_lightning.results import read_summary
+from un_lightning.results.results import read_summary
 
 
 def parts(layers: int, tokens: int, device: torch.device) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from clock import Clock
 from keep import Found, Ratio
 from planted import BATCH, CONTEXT, Planted
 
-from un_lightning.analyses.member_sums import MemberSums
-from un_lightning.analyses.pair_correlation import pair_views
-from un_lightning.analyses.screen_report import candidate_view, certificates
-from un_lightning.analyses.screen_sample import screening_side
+from un_lightning.analyses.correlation.member_sums import MemberSums
+from un_lightning.analyses.correlation.pair_correlation import pair_views
+from un_lightning.analyses.screen.report import candidate_view, certificates
+from un_lightning.analyses.screen.sample import screening_side
 from un_lightning.config import Baseline, CorrelationConfig, Gemm, Site
 from un_lightning.models.units import Units
 from un_lightning.stats.block_sample import BlockSample

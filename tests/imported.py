@@ -4,11 +4,11 @@ from importlib import import_module
 
 import torch
 
-import un_lightning.callbacks
 import un_lightning.cli
-import un_lightning.launch
 import un_lightning.lightning
-import un_lightning.watch  # noqa: F401
+import un_lightning.run.callbacks
+import un_lightning.run.launch
+import un_lightning.run.watch  # noqa: F401
 from un_lightning.analyses import ANALYSES
 from un_lightning.models.architecture import build_random
 from un_lightning.models.frozen import FrozenModel

@@ -13,7 +13,7 @@ import torch
 
 from tests.processes import finish, free_port, signal_at, start
 from un_lightning import cli
-from un_lightning.analyses.correlation_memory import plan_memory
+from un_lightning.analyses.correlation.memory import plan_memory
 from un_lightning.config import CorrelationConfig, Site
 from un_lightning.errors import UserError
 from un_lightning.models.units import Units
@@ -27,8 +27,9 @@ KILL = signal.SIGKILL
 
 def run(argv: list[str], interruption: tuple[str, int, int] | None = None) -> None:
     """What a process does: one run, which is sent a signal at a call of one of its functions."""
-    from un_lightning import callbacks, partial
     from un_lightning.analyses.base import Analysis
+    from un_lightning.results import partial
+    from un_lightning.run import callbacks
     from un_lightning.stats.cross_product import CrossProduct
     from un_lightning.stats.unit_sums import UnitSums
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from un_lightning import cli, launch
+from un_lightning import cli
 from un_lightning.config import Config
 from un_lightning.errors import UserError
+from un_lightning.run import launch
 
 
 REPOSITORY = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from un_lightning.results import Results
+from un_lightning.results.results import Results
 from un_lightning.terminal import fail, say, show_results, warn
 
 
@@ -68,7 +68,7 @@ def test_no_headline_no_table(capsys):
 @pytest.mark.slow
 def test_messages_do_not_wait_for_slow_imports():
     code = (
-        "import sys, un_lightning.terminal, un_lightning.runs\n"
+        "import sys, un_lightning.terminal, un_lightning.results.runs\n"
         "print({'pandas', 'matplotlib', 'torch'} & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

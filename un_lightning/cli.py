@@ -24,7 +24,7 @@ from un_lightning.config import (
 )
 from un_lightning.errors import UserError
 from un_lightning.mistakes import experiments, explain, refuse_unknown
-from un_lightning.runs import experiment_folder
+from un_lightning.results.runs import experiment_folder
 from un_lightning.sweeps.agent_values import read_values, with_types
 from un_lightning.terminal import fail, say
 
@@ -154,7 +154,7 @@ def _from_a_sweep(argv: list[str]) -> list[str]:
 def _carry_out(verb: str, config: DictConfig) -> None:
     try:
         checked = check(config)
-        from un_lightning import launch as verbs
+        from un_lightning.run import launch as verbs
 
         action: Callable[[Config, dict[str, Any]], None] = getattr(verbs, verb)
         plain: Any = OmegaConf.to_container(config, resolve=True, enum_to_str=True)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 
 if TYPE_CHECKING:  # a mistake in a config is shown before anything that is slow to import
-    import un_lightning.results
+    import un_lightning.results.results
 
 
 _out = Console(highlight=False)
@@ -50,7 +50,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-def show_results(results: "un_lightning.results.Results", run_dir: Path, seconds: float) -> None:
+def show_results(results: "un_lightning.results.results.Results", run_dir: Path, seconds: float) -> None:
     """Print the short table that ends a run, how long it took and where everything lies.
 
     Args:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.analyses.test_correlation import captured, family, gpt2
+from tests.analyses.correlation.test_analysis import captured, family, gpt2
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-an-analysis.md"

@@ -11,9 +11,9 @@ import torch
 
 from tests.faults.table import leave_out, leave_out_figures, run
 from tests.processes import finish, start
-from un_lightning import partial
 from un_lightning.analyses.base import Analysis
-from un_lightning.runs import lock
+from un_lightning.results import partial
+from un_lightning.results.runs import lock
 
 
 @pytest.fixture(scope="module", autouse=True)

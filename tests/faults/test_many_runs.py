@@ -15,7 +15,7 @@ from torch.nn.modules import module
 
 from tests.faults.table import leave_out_figures
 from un_lightning.models.frozen import FrozenModel
-from un_lightning.results import Results
+from un_lightning.results.results import Results
 
 
 RUNS = ["exact", "ablation"] * 5

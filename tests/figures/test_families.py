@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from un_lightning.analyses.family_counts import count_table
+from un_lightning.analyses.families.counts import count_table
 from un_lightning.figures.alphabet import alphabet
 from un_lightning.figures.families import (
     families_by_layer,

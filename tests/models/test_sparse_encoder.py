@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.analyses.conftest import store, stream, tokenizer, tokens, validate  # noqa: F401
-from un_lightning.analyses.correlation import CorrelationAnalysis
+from un_lightning.analyses.correlation.analysis import CorrelationAnalysis
 from un_lightning.config import CorrelationConfig, Site
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family

@@ -6,8 +6,8 @@ import torch
 from tests.reference import correlation as reference
 from tests.stats.planted import planted
 from tests.stats.screened import CONTEXT, CPU, Model, follow
-from un_lightning.analyses.screen import is_check
-from un_lightning.analyses.screen_report import EVIDENCE, candidate_view, certificates
+from un_lightning.analyses.screen.analysis import is_check
+from un_lightning.analyses.screen.report import EVIDENCE, candidate_view, certificates
 from un_lightning.stats.block_sums import BlockSums
 from un_lightning.stats.followed_pairs import FollowedPairs
 from un_lightning.stats.screening import critical_value, screen_pair

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import correlation as reference
-from un_lightning.analyses.baselines import draw_seed
-from un_lightning.analyses.member_sums import MemberSums
-from un_lightning.analyses.pair_correlation import pair_views
+from un_lightning.analyses.correlation.baselines import draw_seed
+from un_lightning.analyses.correlation.member_sums import MemberSums
+from un_lightning.analyses.correlation.pair_correlation import pair_views
 from un_lightning.config import Baseline, CorrelationConfig, Site
 from un_lightning.models.units import Units
 from un_lightning.stats.cross_product import CrossProduct, LayerGrams

@@ -13,7 +13,7 @@ import yaml
 from tests.small_runs import assert_same_sums
 from tests.sweeps.wandb_server import serving
 from un_lightning import cli
-from un_lightning.results import read_summary
+from un_lightning.results.results import read_summary
 
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from un_lightning import runs
+from un_lightning.results import runs
 from un_lightning.sweeps.main import main
 
 

@@ -10,19 +10,19 @@ from un_lightning.config import AnalysisConfig
 if TYPE_CHECKING:
     from un_lightning.analyses.base import Analysis
     from un_lightning.models.family import Family
-    from un_lightning.results import Results
+    from un_lightning.results.results import Results
 
 
 ANALYSES = {
-    "ablation": "un_lightning.analyses.ablation:AblationAnalysis",
-    "activations": "un_lightning.analyses.activations:ActivationsAnalysis",
-    "attention": "un_lightning.analyses.attention:AttentionAnalysis",
-    "correlation": "un_lightning.analyses.correlation:CorrelationAnalysis",
-    "correlation/screen": "un_lightning.analyses.screen:ScreenAnalysis",
-    "prediction": "un_lightning.analyses.prediction:PredictionAnalysis",
-    "entropy": "un_lightning.analyses.entropy:EntropyAnalysis",
-    "families": "un_lightning.analyses.families:FamiliesAnalysis",
-    "weights": "un_lightning.analyses.weights:WeightsAnalysis",
+    "ablation": "un_lightning.analyses.ablation.analysis:AblationAnalysis",
+    "activations": "un_lightning.analyses.activations.analysis:ActivationsAnalysis",
+    "attention": "un_lightning.analyses.attention.analysis:AttentionAnalysis",
+    "correlation": "un_lightning.analyses.correlation.analysis:CorrelationAnalysis",
+    "correlation/screen": "un_lightning.analyses.screen.analysis:ScreenAnalysis",
+    "prediction": "un_lightning.analyses.prediction.analysis:PredictionAnalysis",
+    "entropy": "un_lightning.analyses.entropy.analysis:EntropyAnalysis",
+    "families": "un_lightning.analyses.families.analysis:FamiliesAnalysis",
+    "weights": "un_lightning.analyses.weights.analysis:WeightsAnalysis",
 }
 """Module and class of each `analysis.kind` that is a pass over models; imported when it is used.
 
@@ -30,15 +30,15 @@ Where a kind has several methods, one that is not the first has `kind/method`.
 """
 
 REPORTS = {
-    "properties": "un_lightning.analyses.properties:PropertiesReport",
-    "published": "un_lightning.analyses.published:PublishedReport",
+    "properties": "un_lightning.analyses.properties.report:PropertiesReport",
+    "published": "un_lightning.analyses.properties.published:PublishedReport",
 }
 """Module and class of each `analysis.kind` that reads finished tables instead; imported when it is used."""
 
 STUDIES = {
-    "neuron_table": "un_lightning.neuron_table:run_neuron_table",
-    "replicate": "un_lightning.replication.study:run_replicate",
-    "emergence": "un_lightning.emergence.study:run_emergence",
+    "neuron_table": "un_lightning.studies.neuron_table:run_neuron_table",
+    "replicate": "un_lightning.studies.replication.study:run_replicate",
+    "emergence": "un_lightning.studies.emergence.study:run_emergence",
 }
 """Module and function of each `analysis.kind` that is several runs and what they found together."""
 

@@ -20,7 +20,7 @@ from un_lightning.data.stream import Stream
 from un_lightning.errors import UserError
 from un_lightning.memory import taken_bytes
 from un_lightning.models.family import Family
-from un_lightning.results import Results
+from un_lightning.results.results import Results
 from un_lightning.stats.statistic import AllReduce, Statistic, named_tensors
 
 

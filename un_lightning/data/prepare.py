@@ -21,7 +21,7 @@ from un_lightning.errors import CannotWriteError, UserError
 from un_lightning.models.quiet import quiet_transformers
 from un_lightning.models.tokenizers import tokenizer_fingerprint
 from un_lightning.progress import Meter
-from un_lightning.runs import lock
+from un_lightning.results.runs import lock
 
 
 TOKENISE_AT_ONCE = 32

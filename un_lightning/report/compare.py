@@ -9,7 +9,7 @@ from un_lightning.figures.style import HUES
 from un_lightning.report.finished import Run
 from un_lightning.report.joined import join_neurons, packed
 from un_lightning.report.page import render
-from un_lightning.results import DOTS_PER_INCH
+from un_lightning.results.results import DOTS_PER_INCH
 
 
 MOST_FIGURES = 12

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from un_lightning.errors import UserError
-from un_lightning.runs import LATEST, is_finished
+from un_lightning.results.runs import LATEST, is_finished
 from un_lightning.sweeps.agent_values import flat
 
 

@@ -12,7 +12,7 @@ from un_lightning.errors import UserError
 from un_lightning.report.compare import config_keys, scalar_names
 from un_lightning.report.finished import Run
 from un_lightning.terminal import say
-from un_lightning.wandb_record import table_key
+from un_lightning.tracking.record import table_key
 
 
 MATTERS: dict[str, tuple[str, ...]] = {

@@ -4,9 +4,9 @@ import argparse
 from itertools import count
 from pathlib import Path
 
-from un_lightning import runs
 from un_lightning.errors import UserError
 from un_lightning.files import make_folder
+from un_lightning.results import runs
 from un_lightning.sweeps.command import check_command, shown
 from un_lightning.sweeps.preflight import check_points, edges
 from un_lightning.sweeps.runner import Runner

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from un_lightning.results import Results
+from un_lightning.results.results import Results
 from un_lightning.sweeps.spec import Sweep
 from un_lightning.sweeps.state import Outcome, Status, SweepFolder
 

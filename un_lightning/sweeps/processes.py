@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from un_lightning.files import atomic_write
-from un_lightning.runs import SUMMARY
+from un_lightning.results.runs import SUMMARY
 from un_lightning.sweeps.agent_values import PATH as VALUES_PATH
 from un_lightning.sweeps.command import command_words, nested
 from un_lightning.sweeps.search import Point

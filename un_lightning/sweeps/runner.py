@@ -6,9 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-from un_lightning import runs
 from un_lightning.errors import UserError
 from un_lightning.files import atomic_write, make_folder
+from un_lightning.results import runs
 from un_lightning.sweeps.command import shown
 from un_lightning.sweeps.processes import Process, can_go_on, last_line, stop_requests
 from un_lightning.sweeps.search import Point, Search, make_search

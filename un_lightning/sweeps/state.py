@@ -9,7 +9,7 @@ from typing import Any
 
 from un_lightning.errors import UserError
 from un_lightning.files import atomic_write
-from un_lightning.runs import SUMMARY
+from un_lightning.results.runs import SUMMARY
 from un_lightning.sweeps.search import Point
 
 

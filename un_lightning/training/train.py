@@ -24,7 +24,7 @@ from un_lightning.data.stream import loader
 from un_lightning.errors import UserError
 from un_lightning.files import atomic_write
 from un_lightning.models.tokenizers import load_tokenizer
-from un_lightning.results import Results
+from un_lightning.results.results import Results
 from un_lightning.training.bpe import train_tokenizer
 from un_lightning.training.language_model import FromStep, SmallGPT2, save_half, training_order
 

@@ -1,0 +1,1 @@
+"""What predictions lose without sets of neurons (docs/ablation.md)."""

@@ -1,0 +1,1 @@
+"""What each neuron does on text: moments, top tokens, examples (docs/activations.md)."""

@@ -1,0 +1,1 @@
+"""Neurons that promote, suppress or divide tokens (docs/prediction.md)."""

@@ -1,0 +1,1 @@
+"""What sets universal neurons apart, from finished tables (docs/properties.md)."""

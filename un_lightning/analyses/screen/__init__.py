@@ -1,0 +1,1 @@
+"""Correlation by following promising pairs only, for larger models (docs/screening.md)."""

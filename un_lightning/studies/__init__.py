@@ -1,0 +1,1 @@
+"""Studies of several runs: what they are made of, and what was found together."""
