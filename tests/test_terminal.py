@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from un_lightning.results.results import Results
 from un_lightning.terminal import fail, say, show_results, warn
 
 
@@ -50,8 +49,8 @@ def test_long_lines_are_not_broken(capsys):
     [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (3599.7, "1 h 00 min"), (7325, "2 h 02 min")],
 )
 def test_results(capsys, seconds, shown):
-    results = Results(headline=[("Universal [neurons]", "1,533 of 36,864 (4.16 %)"), ("Tokens", "1,000,000")])
-    show_results(results, Path("runs/tiny/universality/2026-11-22_09-05-07"), float(seconds))
+    headline = [("Universal [neurons]", "1,533 of 36,864 (4.16 %)"), ("Tokens", "1,000,000")]
+    show_results(headline, Path("runs/tiny/universality/2026-11-22_09-05-07"), float(seconds))
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert lines == [
         ["Universal", "[neurons]", "1,533", "of", "36,864", "(4.16", "%)"],
@@ -61,7 +60,7 @@ def test_results(capsys, seconds, shown):
 
 
 def test_no_headline_no_table(capsys):
-    show_results(Results(), Path("run"), 1.0)
+    show_results([], Path("run"), 1.0)
     assert capsys.readouterr().out == "1.0 s, results in run\n"
 
 

@@ -4,17 +4,13 @@ Text may come from data (names of models, tokens, paths), so none of it is read 
 characters, which could command the terminal, are shown as a replacement character.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-
-if TYPE_CHECKING:  # a mistake in a config is shown before anything that is slow to import
-    import un_lightning.results.results
 
 
 _out = Console(highlight=False)
@@ -50,19 +46,19 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
-def show_results(results: "un_lightning.results.results.Results", run_dir: Path, seconds: float) -> None:
+def show_results(headline: Sequence[tuple[str, str]], run_dir: Path, seconds: float) -> None:
     """Print the short table that ends a run, how long it took and where everything lies.
 
     Args:
-        results: What was found; its headline is shown.
+        headline: Label and value of each row.
         run_dir: The run folder.
         seconds: Wall-clock time of the run.
     """
-    if results.headline:
+    if headline:
         table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
         table.add_column(style="bold")
         table.add_column(justify="right", overflow="fold")
-        for label, value in results.headline:
+        for label, value in headline:
             table.add_row(_text(label), _text(value))
         _out.print(table)
     say(f"{duration(seconds)}, results in {run_dir}")

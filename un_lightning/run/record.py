@@ -56,7 +56,7 @@ class Record:
             return
         results.write(self.folder)
         runs.mark_latest(self.folder)
-        show_results(results, self.folder, time.monotonic() - self.started)
+        show_results(results.headline, self.folder, time.monotonic() - self.started)
         tracking.log_results(self.logger, results, tokens)
 
 

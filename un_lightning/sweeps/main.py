@@ -99,7 +99,7 @@ def _conclude(runner: Runner) -> int:
         show_table(*terminal_rows(runner.sweep, outcomes))
         if len(outcomes) > SHOWN:
             say(f"the first {SHOWN} of {len(outcomes)} points; tables/points.parquet has all")
-        show_results(results, runner.folder.path, sum(one.seconds for one in outcomes))
+        show_results(results.headline, runner.folder.path, sum(one.seconds for one in outcomes))
     if runner.stopped_by is not None:
         say("stopped; the same command goes on")
         return 128 + runner.stopped_by

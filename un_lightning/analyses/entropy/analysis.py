@@ -4,7 +4,6 @@ The untouched model runs once on a batch; every neuron, value and way of countin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from un_lightning.analyses.correlation.pilot_means import pilot_means
 from un_lightning.analyses.entropy.candidates import choose, vocabulary_histograms, weight_measures
 from un_lightning.analyses.entropy.report import entropy_results
+from un_lightning.analyses.entropy.rows import Rows
 from un_lightning.analyses.interventions import COLUMNS, Frequency, Interventions, Item
 from un_lightning.analyses.one_model import OneModel
 from un_lightning.analyses.predictions import block_groups, edited_positions, predictions
@@ -28,36 +28,6 @@ from un_lightning.models.family import Family
 from un_lightning.models.head import read_head
 from un_lightning.results.results import Results
 from un_lightning.stats.grouped_sums import GroupedSums
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Where the result of each intervention stands; row 0 is the untouched run."""
-
-    values: int
-    """Values at which each neuron is fixed."""
-    frequency: bool
-
-    @property
-    def width(self) -> int:
-        """Rows of one neuron: its values, and its mean as total, direct and frequency-restored effect."""
-        return self.values + 2 + self.frequency
-
-    def fixed(self, neuron: int, value: int) -> int:
-        """A neuron at one of the values."""
-        return 1 + neuron * self.width + value
-
-    def total(self, neuron: int) -> int:
-        """A neuron at its mean."""
-        return self.fixed(neuron, self.values)
-
-    def direct(self, neuron: int) -> int:
-        """The same while the final norm keeps its scale."""
-        return self.total(neuron) + 1
-
-    def restored(self, neuron: int) -> int | None:
-        """The same while logits keep their part along the token frequencies."""
-        return self.total(neuron) + 2 if self.frequency else None
 
 
 class EntropyAnalysis(OneModel):

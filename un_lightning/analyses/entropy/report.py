@@ -1,7 +1,6 @@
 """Tables, scalars and figures of the analysis of entropy neurons (names: docs/entropy.md)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,16 +9,13 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from un_lightning.analyses.entropy.candidates import BASELINE, MEASURES, reason_names
+from un_lightning.analyses.entropy.rows import Rows
 from un_lightning.analyses.interventions import COLUMNS
 from un_lightning.config import EntropyConfig
 from un_lightning.figures import entropy as figures
 from un_lightning.models.units import Units
 from un_lightning.results.results import Results
 from un_lightning.stats.grouped_sums import GroupedSums
-
-
-if TYPE_CHECKING:
-    from un_lightning.analyses.entropy.analysis import Rows
 
 
 EFFECTS = (
@@ -38,7 +34,7 @@ FREQUENCY_EFFECTS = ("frequency_effect", "frequency_mediated", "kl_frequency_cha
 
 
 def entropy_results(
-    config: EntropyConfig, units: Units, rows: "Rows", facts: Mapping[str, Tensor], sums: GroupedSums
+    config: EntropyConfig, units: Units, rows: Rows, facts: Mapping[str, Tensor], sums: GroupedSums
 ) -> Results:
     """Everything that was found out about the chosen neurons.
 
@@ -116,7 +112,7 @@ def weight_table(config: EntropyConfig, units: Units, facts: Mapping[str, Tensor
     return table
 
 
-def effect_columns(rows: "Rows", count: int, sums: GroupedSums) -> pd.DataFrame:
+def effect_columns(rows: Rows, count: int, sums: GroupedSums) -> pd.DataFrame:
     """What mean ablation of each neuron does, with standard errors."""
     at = lambda place: [place(index) for index in range(count)]
     total, direct = at(rows.total), at(rows.direct)
@@ -150,9 +146,7 @@ def effect_columns(rows: "Rows", count: int, sums: GroupedSums) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def curve_table(
-    config: EntropyConfig, rows: "Rows", neurons: pd.DataFrame, sums: GroupedSums
-) -> pd.DataFrame:
+def curve_table(config: EntropyConfig, rows: Rows, neurons: pd.DataFrame, sums: GroupedSums) -> pd.DataFrame:
     """Every metric of every neuron at every value, and its paired difference to the untouched run."""
     level = sums.estimate(lambda means: means)
     change = sums.estimate(lambda means: means - means[..., :1])
