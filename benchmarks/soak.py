@@ -25,7 +25,7 @@ from hydra import compose, initialize_config_dir
 from keep import Ratio, arguments, conclude, on_threads
 from omegaconf import DictConfig, OmegaConf
 
-from un_lightning.cli import check, configs_folder
+from un_lightning.compose import check, configs_folder
 from un_lightning.config import register_schemas
 from un_lightning.run import launch
 

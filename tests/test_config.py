@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from un_lightning.analyses import ANALYSES, REPORTS, make_analysis, make_report
-from un_lightning.cli import VERBS, check, configs_folder
+from un_lightning.cli import VERBS
+from un_lightning.compose import check, configs_folder
 from un_lightning.config import SCHEMAS, Config, MemberConfig, ModelsConfig, ModelSource, register_schemas
 from un_lightning.errors import UserError
 from un_lightning.mistakes import experiments

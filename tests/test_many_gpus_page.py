@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from un_lightning import cli
+from un_lightning import compose as settings
 from un_lightning.config import register_schemas
 
 
@@ -28,8 +28,8 @@ def checked(command):
     ]
     if not any(word.startswith("experiment=") for word in overrides):
         overrides.append("experiment=tiny/universality")
-    with initialize_config_dir(config_dir=str(cli.configs_folder()), version_base="1.3"):
-        return cli.check(compose("config", overrides=overrides))
+    with initialize_config_dir(config_dir=str(settings.configs_folder()), version_base="1.3"):
+        return settings.check(compose("config", overrides=overrides))
 
 
 def test_the_page_has_commands():

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from tests.faults.table import outcome, random_tokens, run, write_store
-from un_lightning.cli import configs_folder
+from un_lightning.compose import configs_folder
 from un_lightning.config import ModelsConfig, ModelSource
 from un_lightning.config.models import MemberConfig
 from un_lightning.errors import UserError

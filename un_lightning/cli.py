@@ -9,22 +9,17 @@ from typing import Any
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from un_lightning.analyses import KINDS
+from un_lightning.compose import check, configs_folder, plain_values
 from un_lightning.config import (
-    AnalysisConfig,
     Config,
-    DataConfig,
-    LoggerConfig,
-    TrainerConfig,
     register_schemas,
 )
 from un_lightning.errors import UserError
-from un_lightning.mistakes import experiments, explain, refuse_unknown
-from un_lightning.results.runs import experiment_folder
+from un_lightning.mistakes import experiments, explain
 from un_lightning.sweeps.agent_values import read_values, with_types
 from un_lightning.terminal import fail, say
 
@@ -42,44 +37,6 @@ TOOLS = {
 """Verbs that read other arguments than Hydra's: module and purpose."""
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
-
-
-def configs_folder() -> Path:
-    """Where the shipped configs lie: inside an installed package, beside the package in a checkout."""
-    package = Path(__file__).parent
-    inside = package / "configs"
-    return inside if inside.is_dir() else package.parent / "configs"
-
-
-def check(config: DictConfig) -> Config:
-    """Turn a composed config into objects, which checks ranges and combinations.
-
-    Raises:
-        UserError: A value is missing or out of range, or a key is unknown; the message names the key.
-    """
-    if OmegaConf.is_missing(config, "name"):
-        known = ", ".join(experiments([configs_folder()]))
-        raise UserError(f"no experiment was chosen: add experiment=<name>, one of {known}")
-    for group in ("data", "trainer", "logger"):
-        if OmegaConf.is_missing(config, group):
-            raise UserError(f"no {group} is chosen: add {group}=<name>")
-    try:
-        missing = sorted(OmegaConf.missing_keys(config))
-        if missing:
-            raise UserError(f"these keys have no value: {', '.join(missing)}")
-        checked: Any = OmegaConf.to_object(config)
-    except (ValueError, OmegaConfBaseException) as error:
-        raise UserError(explain(error, [])) from error
-    assert isinstance(checked, Config)
-    refuse_unknown(checked)
-    for group, schema in (("data", DataConfig), ("trainer", TrainerConfig), ("logger", LoggerConfig)):
-        if not isinstance(getattr(checked, group), schema):
-            raise UserError(f"no {group} is chosen: add {group}=<name>")
-    analysis = checked.analysis
-    if isinstance(analysis, AnalysisConfig) and analysis.kind not in KINDS:
-        raise UserError(f"analysis.kind is '{analysis.kind}', allowed are {', '.join(sorted(KINDS))}")
-    experiment_folder(checked.root, checked.name)
-    return checked
 
 
 def launch(verb: str, argv: list[str]) -> None:
@@ -157,8 +114,7 @@ def _carry_out(verb: str, config: DictConfig) -> None:
         from un_lightning.run import launch as verbs
 
         action: Callable[[Config, dict[str, Any]], None] = getattr(verbs, verb)
-        plain: Any = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
-        action(checked, plain)
+        action(checked, plain_values(config))
     except UserError as error:
         rank = os.environ.get("LOCAL_RANK", "0")
         fail(str(error) if rank == "0" else f"(rank {rank}) {error}")

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import un_lightning.figures
 from un_lightning import cli
+from un_lightning import compose as settings
 from un_lightning.config import register_schemas
 from un_lightning.labels import build
 
@@ -79,7 +80,7 @@ def composed(analysis: str) -> DictConfig:
     """The config of an analysis; Hydra takes longer than the run, so it is asked once."""
     if analysis not in _composed:
         register_schemas()
-        with initialize_config_dir(str(cli.configs_folder()), version_base="1.3"):
+        with initialize_config_dir(str(settings.configs_folder()), version_base="1.3"):
             _composed[analysis] = compose(
                 "config",
                 [

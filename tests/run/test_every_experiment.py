@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from tests.faults.table import leave_out_figures
 from tests.text import write_text
 from un_lightning import cli
+from un_lightning import compose as settings
 from un_lightning.config import register_schemas
 from un_lightning.labels import build
 from un_lightning.mistakes import experiments
@@ -24,7 +25,7 @@ from un_lightning.studies.replication.published import published_values
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 ORDER = ("tokenizer", "train", "universality", "activations", "weights", "neuron_table")
 EXPERIMENTS = sorted(
-    experiments([cli.configs_folder()]),
+    experiments([settings.configs_folder()]),
     key=lambda name: (
         name.startswith("replicate/"),
         ORDER.index(name.split("/")[1]) if name.split("/")[1] in ORDER else len(ORDER),
@@ -131,14 +132,15 @@ class Shipped:
     def finished(self, experiment, *more):
         """The folder of a finished run of an experiment."""
         if (experiment, more) not in self.folders:
-            own = yaml.safe_load((cli.configs_folder() / "experiment" / f"{experiment}.yaml").read_text())
+            path = settings.configs_folder() / "experiment" / f"{experiment}.yaml"
+            own = yaml.safe_load(path.read_text())
             chosen = {
                 key.removeprefix("override /"): value
                 for option in own["defaults"]
                 for key, value in option.items()
             }
             overrides = self.overrides(experiment, chosen, own.get("analysis", {}))
-            with initialize_config_dir(str(cli.configs_folder()), version_base="1.3"):
+            with initialize_config_dir(str(settings.configs_folder()), version_base="1.3"):
                 config = compose("config", [f"experiment={experiment}", *overrides, *more])
             with pytest.MonkeyPatch.context() as monkeypatch:
                 if any(name in experiment for name in ALIKE):

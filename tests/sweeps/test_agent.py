@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 PROBE = """
 import json, os, sys
 from un_lightning import cli
-from un_lightning.sweeps.preflight import composer
+from un_lightning.compose import composer
 words = cli._from_a_sweep(sys.argv[1:])
 with composer() as compose:
     compose(words)

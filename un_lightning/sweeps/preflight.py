@@ -1,19 +1,9 @@
 """Every point's config is composed before the first run: a mistake is found in seconds, not after hours."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from un_lightning.cli import check, configs_folder
-from un_lightning.config import register_schemas
+from un_lightning.compose import composer
 from un_lightning.errors import UserError
-from un_lightning.mistakes import explain
 from un_lightning.sweeps.agent_values import with_types
 from un_lightning.sweeps.command import command_words, nested, program_of, shown
 from un_lightning.sweeps.search import Point
@@ -55,34 +45,3 @@ def check_points(sweep: Sweep, points: Iterable[Point]) -> bool:
             except UserError as error:
                 raise UserError(f"{shown(point.values)}: {error}") from error
     return True
-
-
-@contextmanager
-def composer() -> Iterator[Compose]:
-    """Compose configs one after the other, without what Hydra sets up for a run."""
-    register_schemas()
-    GlobalHydra.instance().clear()
-
-    def try_to_compose(arguments: list[str]) -> None:
-        own, words = _own_configs(arguments)
-        try:
-            check(compose("config", overrides=[*words, *own], return_hydra_config=False))
-        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-            folders = [configs_folder(), *(Path(word.partition("file://")[2].rstrip("]")) for word in own)]
-            raise UserError(explain(error, folders)) from error
-
-    with initialize_config_dir(version_base="1.3", config_dir=str(configs_folder())):
-        yield try_to_compose
-
-
-def _own_configs(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """`--config-dir` as the override that `compose` understands, and the arguments without it."""
-    words, own, rest = [], [], iter(arguments)
-    for word in rest:
-        name, _, value = word.partition("=")
-        if name in ("--config-dir", "-cd"):
-            folder = Path(value or next(rest, "")).absolute()
-            own.append(f"hydra.searchpath=[file://{folder}]")
-        else:
-            words.append(word)
-    return own, words

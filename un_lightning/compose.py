@@ -1,0 +1,106 @@
+"""From overrides to a checked config, without torch."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from un_lightning.analyses import KINDS
+from un_lightning.config import (
+    AnalysisConfig,
+    Config,
+    DataConfig,
+    LoggerConfig,
+    TrainerConfig,
+    register_schemas,
+)
+from un_lightning.errors import UserError
+from un_lightning.mistakes import experiments, explain, refuse_unknown
+from un_lightning.results.runs import experiment_folder
+
+
+Compose = Callable[[list[str]], tuple[Config, dict[str, Any]]]
+"""Turns overrides into a checked config and the same as plain values; raises `UserError`."""
+
+
+def configs_folder() -> Path:
+    """Where the shipped configs lie: inside an installed package, beside the package in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def check(config: DictConfig) -> Config:
+    """Turn a composed config into objects, which checks ranges and combinations.
+
+    Raises:
+        UserError: A value is missing or out of range, or a key is unknown; the message names the key.
+    """
+    if OmegaConf.is_missing(config, "name"):
+        known = ", ".join(experiments([configs_folder()]))
+        raise UserError(f"no experiment was chosen: add experiment=<name>, one of {known}")
+    for group in ("data", "trainer", "logger"):
+        if OmegaConf.is_missing(config, group):
+            raise UserError(f"no {group} is chosen: add {group}=<name>")
+    try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        if missing:
+            raise UserError(f"these keys have no value: {', '.join(missing)}")
+        checked: Any = OmegaConf.to_object(config)
+    except (ValueError, OmegaConfBaseException) as error:
+        raise UserError(explain(error, [])) from error
+    assert isinstance(checked, Config)
+    refuse_unknown(checked)
+    for group, schema in (("data", DataConfig), ("trainer", TrainerConfig), ("logger", LoggerConfig)):
+        if not isinstance(getattr(checked, group), schema):
+            raise UserError(f"no {group} is chosen: add {group}=<name>")
+    analysis = checked.analysis
+    if isinstance(analysis, AnalysisConfig) and analysis.kind not in KINDS:
+        raise UserError(f"analysis.kind is '{analysis.kind}', allowed are {', '.join(sorted(KINDS))}")
+    experiment_folder(checked.root, checked.name)
+    return checked
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """A composed config as dictionaries, lists and plain values, to be recorded."""
+    plain: Any = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+    return plain
+
+
+@contextmanager
+def composer() -> Iterator[Compose]:
+    """Compose configs one after the other, without what Hydra sets up for a run."""
+    register_schemas()
+    GlobalHydra.instance().clear()
+
+    def try_to_compose(arguments: list[str]) -> tuple[Config, dict[str, Any]]:
+        own, words = _own_configs(arguments)
+        try:
+            config = compose("config", overrides=[*words, *own], return_hydra_config=False)
+            return check(config), plain_values(config)
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+            folders = [configs_folder(), *(Path(word.partition("file://")[2].rstrip("]")) for word in own)]
+            raise UserError(explain(error, folders)) from error
+
+    with initialize_config_dir(version_base="1.3", config_dir=str(configs_folder())):
+        yield try_to_compose
+
+
+def _own_configs(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """`--config-dir` as the override that `compose` understands, and the arguments without it."""
+    words, own, rest = [], [], iter(arguments)
+    for word in rest:
+        name, _, value = word.partition("=")
+        if name in ("--config-dir", "-cd"):
+            folder = Path(value or next(rest, "")).absolute()
+            own.append(f"hydra.searchpath=[file://{folder}]")
+        else:
+            words.append(word)
+    return own, words
