@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from un_lightning.analyses.properties.neuron_tables import KEYS, read_table
 from un_lightning.config import Config
 from un_lightning.config.neuron_table import PARTS
 from un_lightning.errors import UserError
+from un_lightning.results.neuron_tables import KEYS, read_table
 from un_lightning.results.results import Results, read_summary
 from un_lightning.studies.study import Part, RunPass, carry_out, make_part, refuse_folder, together
 

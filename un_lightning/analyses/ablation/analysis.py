@@ -17,9 +17,9 @@ from un_lightning.analyses.ablation.sets import (
     unpack_sets,
     with_random_sets,
 )
-from un_lightning.analyses.correlation.pilot_means import pilot_means
 from un_lightning.analyses.interventions import COLUMNS, Interventions, Item
 from un_lightning.analyses.one_model import OneModel
+from un_lightning.analyses.pilot_means import pilot_means
 from un_lightning.analyses.predictions import block_groups, edited_positions, predictions
 from un_lightning.config import AblationConfig, Site
 from un_lightning.config.edits import EditKind

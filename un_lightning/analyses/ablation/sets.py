@@ -11,11 +11,11 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor
 
-from un_lightning.analyses.properties.neuron_tables import read_tables, with_groups
 from un_lightning.analyses.selection import select
 from un_lightning.config import AblationConfig
 from un_lightning.errors import UserError
 from un_lightning.models.units import Units
+from un_lightning.results.neuron_tables import read_tables, with_groups
 
 
 _MOST_FAMILIES = 50

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from un_lightning.analyses.correlation.pilot_means import pilot_means
 from un_lightning.analyses.entropy.candidates import choose, vocabulary_histograms, weight_measures
 from un_lightning.analyses.entropy.report import entropy_results
 from un_lightning.analyses.entropy.rows import Rows
 from un_lightning.analyses.interventions import COLUMNS, Frequency, Interventions, Item
 from un_lightning.analyses.one_model import OneModel
+from un_lightning.analyses.pilot_means import pilot_means
 from un_lightning.analyses.predictions import block_groups, edited_positions, predictions
 from un_lightning.analyses.selection import select
 from un_lightning.config import EntropyConfig, Site

@@ -21,7 +21,6 @@ from un_lightning.analyses.families.model import FamilyModel
 from un_lightning.analyses.families.report import family_results
 from un_lightning.analyses.families.scan import FamilyScan, OpenBatch
 from un_lightning.analyses.families.word_role import ROLES, WordRoles
-from un_lightning.analyses.properties.neuron_tables import read_tables, with_groups
 from un_lightning.config import FamiliesConfig
 from un_lightning.data.census import token_counts
 from un_lightning.data.datamodule import TokenBlocks
@@ -30,6 +29,7 @@ from un_lightning.errors import UserError
 from un_lightning.labels import TokenLabels, build_labels, previous_tokens
 from un_lightning.labels.decoding import decode_vocabulary
 from un_lightning.models.family import Family
+from un_lightning.results.neuron_tables import read_tables, with_groups
 from un_lightning.results.results import Results
 from un_lightning.stats.bags import Bags
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from un_lightning.analyses.properties.claims import claim_line, claim_table
-from un_lightning.analyses.properties.neuron_tables import comparable_columns, read_tables, with_groups
 from un_lightning.analyses.properties.tables import effect_table, layer_table, relation_table
 from un_lightning.config import PropertiesConfig
 from un_lightning.figures import properties as figures
 from un_lightning.figures.relations import cos_against_frequency, redundancy
+from un_lightning.results.neuron_tables import comparable_columns, read_tables, with_groups
 from un_lightning.results.results import Results
 from un_lightning.stats.percentiles import layer_percentiles
 

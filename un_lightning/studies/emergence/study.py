@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from un_lightning.analyses.properties.neuron_tables import read_table
 from un_lightning.config import Config, ModelsConfig
 from un_lightning.errors import UserError
 from un_lightning.figures.emergence import emergence
+from un_lightning.results.neuron_tables import read_table
 from un_lightning.results.results import Results, read_summary
 from un_lightning.studies.emergence.tables import checkpoint_table, layer_table, neuron_history, training_step
 from un_lightning.studies.study import Part, RunPass, carry_out, make_part, refuse_folder, together

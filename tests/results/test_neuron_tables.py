@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from un_lightning.analyses.properties.neuron_tables import (
+from un_lightning.errors import UserError
+from un_lightning.results.neuron_tables import (
     comparable_columns,
     read_table,
     read_tables,
     with_groups,
 )
-from un_lightning.errors import UserError
 from un_lightning.results.results import Results
 
 
