@@ -17,13 +17,14 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadscope --no-loadscope-reorder --durations=10
 
-# What continuous integration runs: linters, types, tests.
+# What continuous integration runs: linters, types, rules between rooms, tests.
 check: lint test
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo --no-cache
 
 # Every benchmark in its quick form.
 bench: $(READY)

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
+from un_lightning.config.nested import flat
 from un_lightning.errors import UserError
 from un_lightning.results.runs import LATEST, is_finished
-from un_lightning.sweeps.agent_values import flat
 
 
 CONFIG = "config.yaml"

@@ -7,12 +7,13 @@ the file that `WANDB_SWEEP_PARAM_PATH` names, so they are taken from there.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from un_lightning.config.nested import flat
 from un_lightning.errors import UserError
 
 
@@ -63,15 +64,6 @@ def with_types(arguments: list[str], values: Mapping[str, Any]) -> list[str]:
 def overrides(values: Mapping[str, Any]) -> list[str]:
     """Values as Hydra's overrides."""
     return [f"{key}={hydra_value(value)}" for key, value in flat(values)]
-
-
-def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested values by keys with dots."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 def hydra_value(value: Any) -> str:

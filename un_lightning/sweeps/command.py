@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from un_lightning.config.nested import flat
 from un_lightning.errors import UserError
-from un_lightning.sweeps.agent_values import flat
 from un_lightning.sweeps.distributions import Parameter
 from un_lightning.sweeps.spec import Sweep
 
