@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,8 +11,10 @@ from torch.utils.hooks import RemovableHandle
 
 from un_lightning.config import Site
 from un_lightning.errors import UserError
-from un_lightning.models.sites import Point, Side, find_points
-from un_lightning.models.sparse_encoder import SparseEncoder
+from un_lightning.models.side import Side
+from un_lightning.models.sites import Point, find_points
+from un_lightning.models.sparse.encoder import SparseEncoder
+from un_lightning.models.sparse.points import encoder_point
 from un_lightning.models.units import Units
 from un_lightning.models.weights import ModelWeights, read_weights
 
@@ -105,17 +106,8 @@ class FrozenModel(nn.Module):
                 f"analysis.site=latents needs sparse autoencoders, but model '{self.name}' has none: name "
                 "their folders in models.members by encoders=[…]"
             )
-        found = []
-        for encoder in self.encoders:
-            assert isinstance(encoder, SparseEncoder)
-            there = self.points(encoder.site)
-            if encoder.layer >= len(there):
-                raise UserError(
-                    f"model '{self.name}' has {len(there)} layers, but an encoder was trained on layer "
-                    f"{encoder.layer}"
-                )
-            found.append(replace(there[encoder.layer], encoder=encoder))
-        return found
+        encoders = [encoder for encoder in self.encoders if isinstance(encoder, SparseEncoder)]
+        return [encoder_point(self.name, self.module, encoder, self.points) for encoder in encoders]
 
     def units(self, site: Site) -> Units:
         """Units of the model at a site.

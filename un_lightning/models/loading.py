@@ -36,7 +36,7 @@ def load_member(models: ModelsConfig, member: MemberConfig) -> FrozenModel:
     if models.source is not ModelSource.loader:
         fuse_activations(module)
     _refuse_non_finite(member.name, module)
-    encoders = [load_encoder(folder) for folder in member.encoders]
+    encoders = [load_encoder(folder, models.allow_pickle) for folder in member.encoders]
     return FrozenModel(member.name, module.float(), models.units, encoders)
 
 

@@ -7,7 +7,6 @@ model's modules and force slow attention, while the plain model with plain hooks
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +14,13 @@ from torch import nn
 
 from un_lightning.config import Site
 from un_lightning.errors import UserError
+from un_lightning.models.side import Side
 
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from un_lightning.models.sparse_encoder import SparseEncoder
-
-
-class Side(StrEnum):
-    """Whether a site is what goes into a module or what comes out of it."""
-
-    input = "input"
-    output = "output"
+    from un_lightning.models.sparse.encoder import SparseEncoder
 
 
 @dataclass(frozen=True)

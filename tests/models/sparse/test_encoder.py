@@ -147,11 +147,11 @@ def test_a_model_without_encoders_says_what_is_missing():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"architecture": "temporal"}, "is a 'temporal' encoder; known are standard, jumprelu"),
+        ({"architecture": "temporal"}, "its architecture is 'temporal'; known are standard, gated"),
         ({"normalize_activations": "expected_average_only_in"}, "fold it first"),
         (
-            {"metadata": {"hook_name": "blocks.1.hook_resid_mid"}},
-            "trained at 'blocks.1.hook_resid_mid'; known are",
+            {"metadata": {"hook_name": "blocks.1.hook_q"}},
+            "trained at 'blocks.1.hook_q'; known are",
         ),
         ({"metadata": {"hook_name": "blocks.0.hook_resid_pre"}}, "the embedding"),
     ],
