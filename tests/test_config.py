@@ -9,10 +9,20 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from un_lightning.analyses import ANALYSES, REPORTS, make_analysis, make_report
+from un_lightning.analyses import make_analysis
 from un_lightning.cli import VERBS
 from un_lightning.compose import check, configs_folder
-from un_lightning.config import SCHEMAS, Config, MemberConfig, ModelsConfig, ModelSource, register_schemas
+from un_lightning.config import (
+    SCHEMAS,
+    AnalysisConfig,
+    Config,
+    MemberConfig,
+    ModelsConfig,
+    ModelSource,
+    register_schemas,
+)
+from un_lightning.config.declarations import OURS, Way
+from un_lightning.config.registry import runner, schema
 from un_lightning.errors import UserError
 from un_lightning.mistakes import experiments
 from un_lightning.models.family import Family, load_family
@@ -20,11 +30,15 @@ from un_lightning.models.family import Family, load_family
 
 EXPERIMENTS = experiments([configs_folder()])
 OPTIONS = sorted(
-    (folder.name, path.stem)
-    for folder in configs_folder().iterdir()
-    if folder.is_dir() and folder.name != "experiment"
-    for path in folder.glob("*.yaml")
+    [("analysis", kind) for kind in OURS]
+    + [
+        (folder.name, path.stem)
+        for folder in configs_folder().iterdir()
+        if folder.is_dir() and folder.name != "experiment"
+        for path in folder.glob("*.yaml")
+    ]
 )
+ALL_SCHEMAS = [node for group in SCHEMAS.values() for node in group.values()] + [*map(schema, OURS)]
 REQUIRED = {
     "files": ["data.path=somewhere"],
     "pile_files": ["data.path=somewhere"],
@@ -83,7 +97,10 @@ def test_any_experiment_can_be_tried_on_a_few_tokens(composed, experiment):
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_of_every_group_is_valid(composed, group, option):
     config = composed("name=any", f"{group}={option}", *REQUIRED.get(option, []))
-    if group in SCHEMAS:
+    if group == "analysis":
+        assert type(config.analysis) is schema(option)
+        assert config.analysis.kind == option
+    elif group in SCHEMAS:
         assert isinstance(getattr(config, group), tuple(SCHEMAS[group].values()))
 
 
@@ -104,17 +121,17 @@ def test_every_analysis_can_be_made(composed, experiment):
     analysis = config.analysis
     if analysis is None:
         assert config.training.kind in ("language_model", "tokenizer")
-    elif analysis.kind in REPORTS:
+    elif runner(analysis).way is Way.report:
         with pytest.raises(UserError, match=r"somewhere|runs/"):
-            make_report(analysis, config.seed)
+            runner(analysis).load()(analysis, config.seed)
     else:
         family = random_family(*[member.name for member in config.models.members])
         assert list(family.models) == [member.name for member in config.models.members]
         # A study of several runs is made of these; each is an experiment, too.
-        kinds = (
-            [kind for kind in ANALYSES if hasattr(analysis, kind)] if analysis.kind not in ANALYSES else []
-        )
-        for part in [getattr(analysis, kind) for kind in kinds] or [analysis]:
+        parts = [analysis]
+        if runner(analysis).way is Way.study:
+            parts = [part for part in vars(analysis).values() if isinstance(part, AnalysisConfig)]
+        for part in (part for part in parts if runner(part).way is Way.stream):
             if getattr(part, "tables", None):  # of a run that is not there
                 with pytest.raises(UserError, match=r"runs/\w+/neuron_table"):
                     make_analysis(part, family, config.seed)
@@ -198,13 +215,13 @@ def test_without_an_experiment_the_known_ones_are_listed(composed):
         composed("trainer=cpu")
 
 
-@pytest.mark.parametrize("schema", [schema for group in SCHEMAS.values() for schema in group.values()])
-def test_the_defaults_of_every_schema_are_valid(schema):
-    node = OmegaConf.structured(schema)  # every default has the type of its field
+@pytest.mark.parametrize("node_type", ALL_SCHEMAS)
+def test_the_defaults_of_every_schema_are_valid(node_type):
+    node = OmegaConf.structured(node_type)  # every default has the type of its field
     if "tables" in node:
         node.tables = "somewhere"
     if not OmegaConf.missing_keys(node):
-        assert isinstance(OmegaConf.to_object(node), schema)
-    for field in dataclasses.fields(schema):
+        assert isinstance(OmegaConf.to_object(node), node_type)
+    for field in dataclasses.fields(node_type):
         if field.name == "kind":
             assert field.default is not dataclasses.MISSING, "an analysis knows its own name"

@@ -13,11 +13,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from un_lightning.compose import check, configs_folder, plain_values
-from un_lightning.config import (
-    Config,
-    register_schemas,
-)
+from un_lightning.compose import check, config_folders, configs_folder, plain_values
+from un_lightning.config import Config, register_schemas, search_path
 from un_lightning.errors import UserError
 from un_lightning.mistakes import experiments, explain
 from un_lightning.sweeps.agent_values import read_values, with_types
@@ -50,6 +47,7 @@ def launch(verb: str, argv: list[str]) -> None:
     original, full = sys.argv, os.environ.get(_FULL_ERROR)
     composed = False
     register_schemas()
+    search_path.prefer(_own_configs(argv))
 
     def job(config: DictConfig) -> None:
         nonlocal composed
@@ -66,7 +64,10 @@ def launch(verb: str, argv: list[str]) -> None:
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         if composed or full == "1":
             raise
-        fail(explain(error, [configs_folder(), *_own_configs(argv)]))
+        fail(explain(error, [*config_folders(), *_own_configs(argv)]))
+        sys.exit(2)
+    except UserError as error:  # a package's analysis that cannot be used
+        fail(str(error))
         sys.exit(2)
     finally:
         sys.argv = original
@@ -85,7 +86,7 @@ def main() -> None:
     usage += "\n".join(f"  {name:8} {what}" for name, what in VERBS.items())
     usage += "\n\ntools (each has its own --help):\n"
     usage += "\n".join(f"  {name:8} {what}" for name, (_, what) in TOOLS.items())
-    usage += f"\n\nexperiments: {', '.join(experiments([configs_folder()]))}"
+    usage += f"\n\nexperiments: {', '.join(experiments(config_folders()))}"
     if verb not in ("-h", "--help"):
         fail(f"there is no verb '{verb}'\n{usage}")
         sys.exit(2)

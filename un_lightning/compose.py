@@ -1,7 +1,9 @@
 """From overrides to a checked config, without torch."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from un_lightning.analyses import KINDS
 from un_lightning.config import (
     AnalysisConfig,
     Config,
@@ -20,10 +21,13 @@ from un_lightning.config import (
     LoggerConfig,
     TrainerConfig,
     register_schemas,
+    registry,
+    search_path,
 )
 from un_lightning.errors import UserError
 from un_lightning.mistakes import experiments, explain, refuse_unknown
 from un_lightning.results.runs import experiment_folder
+from un_lightning.terminal import warn
 
 
 Compose = Callable[[list[str]], tuple[Config, dict[str, Any]]]
@@ -44,7 +48,7 @@ def check(config: DictConfig) -> Config:
         UserError: A value is missing or out of range, or a key is unknown; the message names the key.
     """
     if OmegaConf.is_missing(config, "name"):
-        known = ", ".join(experiments([configs_folder()]))
+        known = ", ".join(experiments(config_folders()))
         raise UserError(f"no experiment was chosen: add experiment=<name>, one of {known}")
     for group in ("data", "trainer", "logger"):
         if OmegaConf.is_missing(config, group):
@@ -62,10 +66,37 @@ def check(config: DictConfig) -> Config:
         if not isinstance(getattr(checked, group), schema):
             raise UserError(f"no {group} is chosen: add {group}=<name>")
     analysis = checked.analysis
-    if isinstance(analysis, AnalysisConfig) and analysis.kind not in KINDS:
-        raise UserError(f"analysis.kind is '{analysis.kind}', allowed are {', '.join(sorted(KINDS))}")
+    if isinstance(analysis, AnalysisConfig):
+        _check_kind(analysis)
     experiment_folder(checked.root, checked.name)
     return checked
+
+
+def config_folders() -> list[Path]:
+    """The shipped configs, and those of packages that bring analyses."""
+    return [configs_folder(), *registry.config_folders()]
+
+
+def _check_kind(analysis: AnalysisConfig) -> None:
+    """Hold a config against the analysis that it names, and say what is wrong with other packages.
+
+    Raises:
+        UserError: There is no such analysis, or the settings are those of another one.
+    """
+    own = registry.schema(analysis.kind)
+    if not isinstance(analysis, own):
+        raise UserError(
+            f"analysis.kind is '{analysis.kind}', but the settings are a {type(analysis).__name__}: "
+            f"choose analysis={analysis.kind}"
+        )
+    for problem in (*registry.problems(), *registry.remarks(analysis.kind)):
+        _warn_once(problem)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        warn(message)
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
@@ -82,12 +113,13 @@ def composer() -> Iterator[Compose]:
 
     def try_to_compose(arguments: list[str]) -> tuple[Config, dict[str, Any]]:
         own, words = _own_configs(arguments)
+        own_folders = [Path(word.partition("file://")[2].rstrip("]")) for word in own]
+        search_path.prefer(own_folders)
         try:
             config = compose("config", overrides=[*words, *own], return_hydra_config=False)
             return check(config), plain_values(config)
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-            folders = [configs_folder(), *(Path(word.partition("file://")[2].rstrip("]")) for word in own)]
-            raise UserError(explain(error, folders)) from error
+            raise UserError(explain(error, [*config_folders(), *own_folders])) from error
 
     with initialize_config_dir(version_base="1.3", config_dir=str(configs_folder())):
         yield try_to_compose

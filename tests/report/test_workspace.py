@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.report.conftest import make_run, neuron_table
-from un_lightning.analyses import KINDS
+from un_lightning.config.declarations import OURS
 from un_lightning.errors import UserError
 from un_lightning.report.finished import find_runs
 from un_lightning.report.main import main
@@ -81,4 +81,4 @@ def test_the_command_saves_only_for_who_is_logged_in(runs, monkeypatch, tmp_path
 
 
 def test_favourites_are_of_analyses_that_exist():
-    assert {*MATTERS} <= {*KINDS}
+    assert {*MATTERS} <= {*OURS}

@@ -88,9 +88,9 @@ class Analysis(pl.LightningModule):
         """What `look` gets to see: a few blocks."""
         return data.pilot(self.pilot_blocks)
 
-    @abstractmethod
-    def look(self, pilot: Any) -> dict[str, Tensor]:
+    def look(self, pilot: Any) -> dict[str, Tensor]:  # noqa: ARG002
         """What must be known before the first batch, such as shifts; computed on rank 0 alone."""
+        return {}
 
     def plan(self, known: Mapping[str, Tensor]) -> Plan:  # noqa: ARG002
         """How the stream must be read, knowing what `look` found; asked once, on rank 0."""

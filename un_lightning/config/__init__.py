@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from un_lightning.config import search_path
 from un_lightning.config.ablation import AblationConfig
 from un_lightning.config.activations import ActivationsConfig
 from un_lightning.config.analysis import AnalysisConfig, OneModelConfig
@@ -26,6 +27,7 @@ from un_lightning.config.correlation import (
     Split,
 )
 from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
+from un_lightning.config.declarations import Declaration, Way
 from un_lightning.config.emergence import EmergenceConfig
 from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
 from un_lightning.config.entropy import EntropyConfig
@@ -51,6 +53,7 @@ __all__ = [
     "CorrelationConfig",
     "DataConfig",
     "DataSource",
+    "Declaration",
     "EmergenceConfig",
     "EntropyConfig",
     "Exclude",
@@ -82,6 +85,7 @@ __all__ = [
     "TrainingConfig",
     "Vocabulary",
     "WandbMode",
+    "Way",
     "Weights",
     "WeightsConfig",
     "register_schemas",
@@ -117,29 +121,15 @@ SCHEMAS: dict[str, dict[str, type]] = {
     "data": {"text": DataConfig},
     "trainer": {"lightning": TrainerConfig},
     "logger": {"record": LoggerConfig},
-    "analysis": {
-        "ablation": AblationConfig,
-        "activations": ActivationsConfig,
-        "attention": AttentionConfig,
-        "correlation": CorrelationConfig,
-        "families": FamiliesConfig,
-        "emergence": EmergenceConfig,
-        "entropy": EntropyConfig,
-        "neuron_table": NeuronTableConfig,
-        "prediction": PredictionConfig,
-        "properties": PropertiesConfig,
-        "published": PublishedConfig,
-        "replicate": ReplicateConfig,
-        "weights": WeightsConfig,
-    },
     "training": {"language_model": LanguageModelConfig, "tokenizer": TokenizerConfig},
 }
 
 
 def register_schemas() -> None:
-    """Make every schema known to Hydra as `/schema/<group>/<name>`, out of sight of the option lists."""
+    """Make every schema known to Hydra as `/schema/<group>/<name>`; analyses are found by `registry`."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, nodes in SCHEMAS.items():
         for name, node in nodes.items():
             store.store(group=f"schema/{group}", name=name, node=node, package=group)
+    search_path.register()

@@ -77,7 +77,6 @@ class AblationConfig(OneModelConfig):
             column is None or self.tables is not None, "analysis.families names a column of analysis.tables"
         )
 
-    @property
-    def finds_universal(self) -> bool:
-        """Whether universal neurons have to be found first."""
-        return self.tables is None and not self.sets and self.neurons is None
+    def variant(self) -> str:
+        """`find` where nothing says which neurons are meant, so that universal ones are found first."""
+        return "find" if self.tables is None and not self.sets and self.neurons is None else ""

@@ -20,6 +20,10 @@ class AnalysisConfig:
         """
         return None
 
+    def variant(self) -> str:
+        """Which of its kind's variants this is (`registry.Declaration`); most kinds have none."""
+        return ""
+
 
 @dataclass
 class OneModelConfig(AnalysisConfig):

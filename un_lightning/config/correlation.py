@@ -7,6 +7,7 @@ from enum import StrEnum
 from un_lightning.config.analysis import AnalysisConfig
 from un_lightning.config.checks import at_least, require
 from un_lightning.config.models import Site
+from un_lightning.entry_points import find_extensions
 
 
 FEWEST_GROUPS = 3
@@ -99,8 +100,14 @@ class Split(StrEnum):
     rows = "rows"
 
 
-WHOLE_PAIR = (MeasureName.cosine, MeasureName.jaccard, MeasureName.linreg, MeasureName.matching)
-"""Measures that need all products of a pair in one place."""
+FROM_PARTS = (MeasureName.mutual, MeasureName.cka)
+"""Measures that are put together from what rows and blocks give; all others need all products of a pair in
+one place."""
+
+
+def packaged_measures() -> list[str]:
+    """Names of the measures that other packages bring."""
+    return sorted(find_extensions("un_lightning.measures", frozenset(MeasureName)).extensions)
 
 
 @dataclass
@@ -117,8 +124,9 @@ class CorrelationConfig(AnalysisConfig):
     baseline_of: BaselineOf = BaselineOf.all
     draws: int = 3
     """Draws of the baseline; their spread is its standard error."""
-    measures: list[MeasureName] = field(default_factory=lambda: [MeasureName.mutual, MeasureName.cka])
-    """Measures to report besides the correlation; `screen` reports none."""
+    measures: list[str] = field(default_factory=lambda: [str(name) for name in FROM_PARTS])
+    """Measures to report besides the correlation, of `MeasureName` or of installed packages; `screen` reports
+    none."""
     active_above: float = 0.0
     """Activation above which a unit is active, for `jaccard`."""
     ridge: float = 1e-4
@@ -175,6 +183,9 @@ class CorrelationConfig(AnalysisConfig):
             self.baseline_of is BaselineOf.all or self.pairs is Pairs.star,
             "analysis.baseline_of=reference compares the reference alone: use analysis.pairs=star",
         )
+        known = [*map(str, MeasureName), *packaged_measures()]
+        for name in self.measures:
+            require(name in known, f"analysis.measures holds '{name}', but allowed are {', '.join(known)}")
         if self.method is Method.screen:
             self._check_screen()
         if self.split is Split.rows:
@@ -196,7 +207,7 @@ class CorrelationConfig(AnalysisConfig):
             f"analysis.method=screen has no baseline {self.baseline}: choose rotation, gaussian_rows or "
             "rotation_z",
         )
-        needs_all = sorted({*self.measures} - {MeasureName.mutual, MeasureName.cka})
+        needs_all = sorted(self.whole_pair_measures)
         require(
             not needs_all, f"analysis.measures={needs_all} need all pairs of units: use analysis.method=exact"
         )
@@ -211,10 +222,14 @@ class CorrelationConfig(AnalysisConfig):
             self.method is Method.exact, "analysis.method=screen has no rows to share out: leave out split"
         )
 
+    def variant(self) -> str:
+        """`screen`, where that is the method."""
+        return "screen" if self.method is Method.screen else ""
+
     @property
     def whole_pair_measures(self) -> list[str]:
         """Chosen measures that need all products of a pair in one place."""
-        return [str(name) for name in self.measures if name in WHOLE_PAIR]
+        return [str(name) for name in self.measures if name not in FROM_PARTS]
 
     def gram_models(self, pairs: Sequence[tuple[str, str]]) -> set[str]:
         """Models whose products within each layer are read.
@@ -222,7 +237,8 @@ class CorrelationConfig(AnalysisConfig):
         Args:
             pairs: Row and column model of each pair.
         """
-        measured = not {MeasureName.cka, MeasureName.linreg}.isdisjoint(self.measures)
+        reading = {MeasureName.cka, MeasureName.linreg, *packaged_measures()}
+        measured = not reading.isdisjoint(self.measures)
         columns = measured or self.baseline.is_rotation  # the column model's units are rotated for the rows'
         rows = measured or (self.baseline.is_rotation and self.baseline_of is BaselineOf.all)
         return {name for pair in pairs for name, read in zip(pair, (rows, columns), strict=True) if read}

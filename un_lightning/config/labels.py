@@ -22,7 +22,7 @@ class LabelsConfig:
     syntax: str | None = None
     """Installed spaCy pipeline, such as `en_core_web_sm`, for syntax; null does without."""
     modules: list[str] = field(default_factory=list)
-    """Python modules, by name, whose labels are added."""
+    """Python modules whose labels are added, by name or by the name of a package's entry point."""
 
     def __post_init__(self) -> None:
         at_least("analysis.labels", self, min_tokens=1, unigram_variants=1, unigram_occurrences=0)

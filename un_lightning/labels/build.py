@@ -32,14 +32,13 @@ def vocabulary_labels(
     Args:
         decoded: Text of every token id, with its leading space.
         special: Ids of tokens that stand for no text, such as BOS.
-        modules: Modules whose labels are added to the package's; they are imported by name.
+        modules: Modules whose labels are added to the package's, by name or by the name of their entry point.
 
     Raises:
         UserError: A module is not found, or a label's function fails.
     """
-    import_labels(modules)
     special = set(special)
-    families = list(REGISTRY.of_modules(modules))
+    families = list(REGISTRY.of_modules(import_labels(modules)))
     names = ["type/special", "type/broken_utf8"]
     names += [name for family in families for name in family.names.values()]
     kinds = ["type", "type"] + [family.kind for family in families for _ in family.names]

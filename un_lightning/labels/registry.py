@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
+from un_lightning.entry_points import find_extensions
 from un_lightning.errors import UserError
 
 
@@ -153,25 +154,32 @@ def known_labels(modules: Sequence[str] = ()) -> dict[str, list[str]]:
     """Names of all labels that functions decide, by kind.
 
     Args:
-        modules: Modules to import first, whose labels are listed, too.
+        modules: Modules to import first, or entry points, whose labels are listed, too.
 
     Raises:
         UserError: A module is not found, or its labels cannot be registered.
     """
-    import_labels(modules)
     names: dict[str, list[str]] = {}
-    for family in REGISTRY.of_modules(modules):
+    for family in REGISTRY.of_modules(import_labels(modules)):
         names.setdefault(family.kind, []).extend(family.names.values())
     return names
 
 
-def import_labels(modules: Sequence[str]) -> None:
-    """Import modules, by name, that register labels.
+def import_labels(names: Sequence[str]) -> list[str]:
+    """Import modules that register labels.
+
+    Args:
+        names: Of modules, or of entry points `un_lightning.labels` of installed packages.
+
+    Returns:
+        The names of the modules.
 
     Raises:
         UserError: A module is not found, or its labels cannot be registered.
     """
-    for module in modules:
+    packaged = find_extensions("un_lightning.labels").extensions
+    modules = [packaged[name].module if name in packaged else name for name in names]
+    for name, module in zip(names, modules, strict=True):
         try:
             import_module(module)
         except UserError:
@@ -179,7 +187,13 @@ def import_labels(modules: Sequence[str]) -> None:
             raise
         except Exception as error:
             REGISTRY.forget(module)
+            if name in packaged:
+                hint = f"the package {packaged[name].package} brings it as '{name}'"
+            else:
+                known = f", or be one of {', '.join(sorted(packaged))}" if packaged else ""
+                hint = f"it must lie on the Python path, for instance by PYTHONPATH=.{known}"
             raise UserError(
                 f"analysis.labels.modules: {module} cannot be imported ({type(error).__name__}: {error}); "
-                "it must lie on the Python path, for instance by PYTHONPATH=."
+                f"{hint}"
             ) from error
+    return modules

@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from un_lightning.config import Config
+from un_lightning.config import Config, Way, registry
 from un_lightning.errors import UserError
 from un_lightning.run import record
 from un_lightning.terminal import say
@@ -11,7 +11,7 @@ from un_lightning.tracking.logger import is_global_zero
 
 
 def run(config: Config, plain: dict[str, Any], part: bool = False) -> None:
-    """Run an analysis: a study of several runs, a report on tables, or a pass over frozen models.
+    """Run an analysis in the way in which the registry says that it is carried out.
 
     Args:
         config: The checked config.
@@ -21,17 +21,12 @@ def run(config: Config, plain: dict[str, Any], part: bool = False) -> None:
     Raises:
         UserError: Something in the config does not fit the models, the data or the machine.
     """
-    from un_lightning.analyses import REPORTS, STUDIES, find_study
-
     if config.analysis is None:
         raise UserError(f"experiment {config.name} has no analysis: use experiments/train.py, or choose one")
-    if config.analysis.kind in STUDIES:
-        find_study(config.analysis.kind)(config, plain, functools.partial(run, part=True))
-    elif getattr(config.analysis, "finds_universal", False):
-        from un_lightning.studies.ablation import run_ablation
-
-        run_ablation(config, plain, run_pass)
-    elif config.analysis.kind in REPORTS:
+    runner = registry.runner(config.analysis)
+    if runner.way is Way.study:
+        runner.load()(config, plain, functools.partial(run, part=True))
+    elif runner.way is Way.report:
         run_report(config, plain)
     else:
         run_pass(config, plain, part)
@@ -43,9 +38,7 @@ def run_report(config: Config, plain: dict[str, Any]) -> None:
     Raises:
         UserError: A table is missing, or is no table of neurons.
     """
-    from un_lightning.analyses import make_report
-
-    report = make_report(config.analysis, config.seed)
+    report = registry.runner(config.analysis).load()(config.analysis, config.seed)
     with record.begin(config, plain, job_type=config.analysis.kind) as current:
         if current.folder is None:
             return
@@ -68,7 +61,7 @@ def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
     Raises:
         UserError: Something in the config does not fit the models, the data or the machine.
     """
-    from un_lightning.analyses import make_analysis
+    from un_lightning.analyses import analysis_class
     from un_lightning.lightning import make_trainer, seed
     from un_lightning.memory import peak_bytes
     from un_lightning.models.family import load_family
@@ -77,10 +70,11 @@ def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
 
     if config.models is None:
         raise UserError("no models were chosen: add models=<family>")
+    make = analysis_class(config.analysis)
     seed(config.seed)
     needed = config.analysis.needs(config.models.reference)
     family = load_family(config.models, config.data.tokenizer, needed)
-    analysis = make_analysis(config.analysis, family, config.seed)
+    analysis = make(config.analysis, family, config.seed)
     data = analysis.stream(config.data)
     if is_global_zero():
         data.prepare_data()

@@ -10,8 +10,9 @@ from tests.analyses.entropy.test_analysis import gpt2
 from tests.reference.interventions import hooked_logits, metrics
 from un_lightning.analyses.ablation.analysis import AblationAnalysis
 from un_lightning.analyses.ablation.sets import pack_sets, unpack_sets, with_random_sets
-from un_lightning.config import AblationConfig, Site
+from un_lightning.config import AblationConfig, Site, Way
 from un_lightning.config.edits import EditKind
+from un_lightning.config.registry import runner
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
@@ -213,7 +214,6 @@ def test_mistakes(make, table, tmp_path, validate):
 
 
 def test_only_without_any_set_universal_neurons_are_found_first():
-    assert AblationConfig().finds_universal
-    assert not AblationConfig(neurons=["L0.1"]).finds_universal
-    assert not AblationConfig(sets={"x": ["L0.1"]}).finds_universal
-    assert not AblationConfig(tables="somewhere").finds_universal
+    assert runner(AblationConfig()).way is Way.study
+    for named in ({"neurons": ["L0.1"]}, {"sets": {"x": ["L0.1"]}}, {"tables": "somewhere"}):
+        assert runner(AblationConfig(**named)).way is Way.stream

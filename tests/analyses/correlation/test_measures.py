@@ -12,7 +12,7 @@ from un_lightning.analyses.correlation.analysis import CorrelationAnalysis
 from un_lightning.analyses.correlation.baselines import draw_seed
 from un_lightning.analyses.correlation.pair_measures import _OF_PRODUCTS
 from un_lightning.config import Baseline, CorrelationConfig, MeasureName, Pairs, Site
-from un_lightning.config.correlation import WHOLE_PAIR
+from un_lightning.config.correlation import FROM_PARTS
 from un_lightning.stats.measures import MEASURES
 from un_lightning.stats.shuffle import shuffled_tokens
 
@@ -31,7 +31,7 @@ def layers_of(values, widths):
 
 def test_the_config_names_every_measure_there_is():
     assert {str(name) for name in MeasureName} == set(MEASURES)
-    assert set(_OF_PRODUCTS) == set(WHOLE_PAIR)
+    assert set(_OF_PRODUCTS) == set(MeasureName) - set(FROM_PARTS)
 
 
 @pytest.mark.parametrize("batch_size", [7, 64])

@@ -7,6 +7,7 @@ from un_lightning.analyses.correlation.member_sums import MemberSums
 from un_lightning.analyses.correlation.pair_correlation import PairFindings
 from un_lightning.analyses.correlation.pair_measures import Measured, cka_sides, mutual_sides
 from un_lightning.config import CorrelationConfig, MeasureName
+from un_lightning.config.correlation import packaged_measures
 from un_lightning.results.results import Results
 from un_lightning.stats.measures.cka import cka_of, norms
 from un_lightning.stats.pair_sums import ModelSums
@@ -59,7 +60,8 @@ class FamilyMeasures:
         """Add columns over all other models to one model's rows of the neuron table."""
         found = list(self._of(member.units.model).values())
         columns = {}
-        for name in (name for name in (*MEANS, *COUNTS) if found and name in found[0].units):
+        shown = (*MEANS, *COUNTS, *packaged_measures())
+        for name in (name for name in shown if found and name in found[0].units):
             values = pd.DataFrame(np.stack([one.units[name] for one in found], axis=1), index=table.index)
             columns[name] = values.sum(axis=1) if name in COUNTS else values.mean(axis=1)
         return table.assign(**columns)

@@ -9,6 +9,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from un_lightning.config import CorrelationConfig, MeasureName
+from un_lightning.errors import UserError
+from un_lightning.stats.measures import find
 from un_lightning.stats.measures.cosine import largest_cosine
 from un_lightning.stats.measures.jaccard import largest_jaccard
 from un_lightning.stats.measures.linreg import explained_by_all, explained_by_layers
@@ -61,8 +63,9 @@ def measure_products(pair: PairSums, config: CorrelationConfig) -> Sides:
     """
     sides = Measured({}, {}, {}), Measured({}, {}, {})
     for name in config.measures:
-        if name in _OF_PRODUCTS:
-            for side, found in zip(sides, _OF_PRODUCTS[name](pair, config), strict=True):
+        if name in config.whole_pair_measures:
+            measure = _OF_PRODUCTS.get(name) or _packaged(name)
+            for side, found in zip(sides, measure(pair, config), strict=True):
                 side.update(found)
     return sides
 
@@ -134,7 +137,31 @@ def _matching(pair: PairSums, config: CorrelationConfig) -> Sides:
     return one(pair, matching), one(pair.swapped, back)
 
 
-_OF_PRODUCTS: dict[MeasureName, Callable[[PairSums, CorrelationConfig], Sides]] = {
+def _packaged(name: str) -> Callable[[PairSums, CorrelationConfig], Sides]:
+    """A measure that another package brings."""
+    measure = find(name)
+
+    def one(side: PairSums) -> Measured:
+        found = Measured({}, {}, {f"{name}/score": float(measure.score(side))})
+        shapes = (len(side.product),), (len(side.left.layers), len(side.right.layers))
+        parts = zip((measure.units, measure.layers), (found.units, found.layers), shapes, strict=True)
+        for compute, part, shape in parts:
+            if compute is not None:
+                part[name] = _numpy(compute(side))
+                if part[name].shape != shape:
+                    raise ValueError(f"values of shape {part[name].shape}, but there must be {shape}")
+        return found
+
+    def both(pair: PairSums, _: CorrelationConfig) -> Sides:
+        try:
+            return _both(pair, one)
+        except Exception as error:
+            raise UserError(f"the measure '{name}' fails: {type(error).__name__}: {error}") from error
+
+    return both
+
+
+_OF_PRODUCTS: dict[str, Callable[[PairSums, CorrelationConfig], Sides]] = {
     MeasureName.cosine: _cosine,
     MeasureName.jaccard: _jaccard,
     MeasureName.linreg: _linreg,

@@ -4,6 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jaxtyping import Float
+from torch import Tensor
+
+from un_lightning.entry_points import find_extensions
+from un_lightning.errors import UserError
 from un_lightning.stats.pair_sums import PairSums
 
 
@@ -43,6 +48,11 @@ class Measure:
     """Done to the column model alone, besides `invariant_to`."""
     source: str = ""
     """Where the measure comes from."""
+    units: Callable[[PairSums], Float[Tensor, " left"]] | None = None
+    """One value for each unit of the row model, where a measure of another package has some: a column of
+    its name in `tables/measures`."""
+    layers: Callable[[PairSums], Float[Tensor, "left_layers right_layers"]] | None = None
+    """The same for each pair of layers, in `tables/layer_similarity`."""
 
 
 MEASURES: dict[str, Measure] = {}
@@ -62,11 +72,21 @@ def register(measure: Measure) -> Measure:
 
 
 def find(name: str) -> Measure:
-    """Look a measure up.
+    """Look a measure up, ours or one that another package brings by an entry point `un_lightning.measures`.
 
     Raises:
         KeyError: There is none of that name; the message lists those that exist.
+        UserError: Another package brings it, and it cannot be used; the message names the package.
     """
+    packaged = find_extensions("un_lightning.measures").extensions
+    if name not in MEASURES and name in packaged:
+        found = packaged[name].load()
+        if not isinstance(found, Measure) or found.name != name:
+            raise UserError(
+                f"{packaged[name]} cannot be used: {packaged[name].place} is no Measure named '{name}'"
+            )
+        if name not in MEASURES:  # importing it may have registered it
+            register(found)
     if name not in MEASURES:
         raise KeyError(f"there is no measure '{name}'; known are {', '.join(sorted(MEASURES))}")
     return MEASURES[name]
