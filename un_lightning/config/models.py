@@ -43,7 +43,7 @@ class MemberConfig:
     seed: int | None = None
     """Seed of the weights where `models.source` is random; null is the member's place in the list."""
     encoders: list[str] = field(default_factory=list)
-    """Folders of sparse autoencoders or transcoders, as SAELens, sparsify or dictionary_learning save them; their
+    """Folders of sparse autoencoders or transcoders (SAELens, sparsify or dictionary_learning); their
     latents are the units at `latents`."""
 
 

@@ -54,8 +54,8 @@ _SILENT = frozenset((
 """How it was trained, on what and where."""
 _SILENT_OF_MODEL = frozenset((
     "fold_ln", "center_unembed", "refactor_factored_attn_matrices", "device", "device_map", "n_devices",
-    "dtype", "torch_dtype", "trust_remote_code", "local_files_only", "default_padding_side", "default_prepend_bos",
-    "move_to_device", "hf_model", "tokenizer",
+    "dtype", "torch_dtype", "trust_remote_code", "local_files_only", "default_padding_side",
+    "default_prepend_bos", "move_to_device", "hf_model", "tokenizer",
 ))  # fmt: skip
 """How the model was loaded, where that changes nothing at the places that are read."""
 
