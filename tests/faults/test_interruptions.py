@@ -14,6 +14,7 @@ from tests.processes import finish, start
 from un_lightning.analyses.base import Analysis
 from un_lightning.results import partial
 from un_lightning.results.runs import lock
+from un_lightning.run import callbacks
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,6 +63,11 @@ def test_signals_save_within_a_batch(analysis, go, whole, assert_same, tmp_path)
     assert stopped.err.startswith(f"error: cannot read {tensors.relative_to(tmp_path)}: ")
     assert stopped.err.endswith("start anew with resume=never\n")
     tensors.write_bytes(saved)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks, "digest", lambda _weights: "others")
+        stopped = go(analysis, resume="mine")
+    assert (stopped.code, stopped.out) == (2, "going on with mine\n")
+    assert "mine was begun with other weights: the files of a model have changed" in stopped.err
     assert go(analysis, resume="mine").code == 0
     assert_same(tmp_path / "mine", whole(analysis))
 

@@ -22,6 +22,7 @@ from un_lightning.report.neuron_examples import token_texts
 from un_lightning.report.neuron_index import catalogue, make_index, pack
 from un_lightning.report.neuron_site import CHUNK, data_files, script, write_site
 from un_lightning.report.neuron_sources import Sources
+from un_lightning.report.own_output import GENERATOR, MARK, replaced_folder, write_page
 
 
 COUNT = LAYERS * WIDTH
@@ -278,6 +279,40 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").touch()
     assert main([*words, "--out", "full"]) == 2
-    assert "exists and holds no neuron pages" in capsys.readouterr().err
+    assert "full is not empty, and no neuron pages were written there" in capsys.readouterr().err
     assert (tmp_path / "full" / "letter.txt").exists()
     assert not list(tmp_path.glob(".*partial"))
+
+
+@pytest.mark.parametrize("name", ["letter.txt", "data/letter.txt", ".hidden/x"])
+def test_what_somebody_put_among_the_pages_stays(tmp_path, name):
+    """Also where the folder looks like a site: only a list of what was written says what may be removed."""
+    out = tmp_path / "site"
+    with replaced_folder(out) as folder:
+        (folder / "data").mkdir()
+        (folder / "data" / "index.js").touch()
+    path = out / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(UserError, match="is none of them"), replaced_folder(out):
+        pass
+    (out / MARK).unlink()
+    with pytest.raises(UserError, match="no neuron pages were written there"), replaced_folder(out):
+        pass
+    assert path.read_text() == "mine"
+    (out / MARK).write_text(json.dumps({"files": ["../outside.txt", name, "data/index.js"]}))
+    with pytest.raises(UserError, match="names files outside"), replaced_folder(out):
+        pass
+    assert path.read_text() == "mine"
+
+
+def test_a_page_replaces_pages_only(tmp_path):
+    out, page = tmp_path / "x.html", f"<html>{GENERATOR}</html>"
+    for _ in range(2):
+        write_page(out, page)
+    out.write_text("my notes")
+    with pytest.raises(UserError, match=r"x.html exists and is no page of un-lightning"):
+        write_page(out, page)
+    with pytest.raises(UserError, match="is a folder"):
+        write_page(tmp_path, page)
+    assert out.read_text() == "my notes"

@@ -43,7 +43,7 @@ def test_everything_is_read_back(tmp_path):
     with Image.open(tmp_path / "run" / "figures" / "excess.png") as image:
         assert image.size == (300, 150)  # inches times 150
     files = sorted(path.relative_to(tmp_path / "run").as_posix() for path in tmp_path.rglob("*.*"))
-    assert files == ["figures/excess.png", "summary.json", "tables/neurons.parquet"]
+    assert files == ["checksums.json", "figures/excess.png", "summary.json", "tables/neurons.parquet"]
 
 
 def test_paths(tmp_path):
@@ -86,7 +86,7 @@ def test_the_summary_comes_last(tmp_path, monkeypatch):
     real = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (order.append(os.path.basename(b)), real(a, b)))
     some_results().write(tmp_path)
-    assert order == ["neurons.parquet", "excess.png", "summary.json"]
+    assert order == ["neurons.parquet", "excess.png", "checksums.json", "summary.json"]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ import torch
 
 from un_lightning.analyses.base import Analysis
 from un_lightning.data.stream import Stream
+from un_lightning.models.family import Family
+from un_lightning.models.frozen import FrozenModel
 from un_lightning.results.partial import load_partial
 from un_lightning.run import callbacks
-from un_lightning.run.callbacks import Interrupted, KeepPartial
+from un_lightning.run.callbacks import Interrupted, KeepPartial, origin_of
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,7 @@ def rank(tmp_path):
         trainer.datamodule.fingerprint.return_value = "text"
         analysis = create_autospec(Analysis, instance=True)
         analysis.position, analysis.counted, analysis.current = 3, 30, 0
+        analysis.family = Family("f", {}, "a", None)
         analysis.state.return_value = {"a": torch.ones(2)}
         keep = KeepPartial(tmp_path, False, minutes)
         keep.setup(trainer, analysis, "validate")
@@ -56,7 +59,7 @@ def rank(tmp_path):
 
 
 def saved(rank):
-    return load_partial(rank.folder, rank.number, 2, "text")
+    return load_partial(rank.folder, rank.number, 2, {"text": "text"})
 
 
 def test_nothing_is_saved_before_it_is_due(rank):
@@ -169,3 +172,15 @@ def test_signals_go_their_old_way_after_the_pass(rank):
     assert signal.getsignal(signal.SIGTERM) != before
     one.keep.on_validation_end(MagicMock(spec=pl.Trainer), MagicMock(spec=Analysis))
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_origin_of_sums_tells_weights_apart():
+    data = create_autospec(Stream, instance=True)
+    data.fingerprint.return_value = "text"
+    models = {name: FrozenModel(name, torch.nn.Linear(3, 2)) for name in "ab"}
+    family = Family("f", models, "a", None)
+    origin = origin_of(family, data)
+    assert origin == origin_of(family, data)
+    with torch.no_grad():
+        models["b"].module.weight[1, 2] += 1e-3
+    assert origin_of(family, data)["models"] != origin["models"]

@@ -153,6 +153,16 @@ def test_a_finished_run_does_not_go_on(begin):
         begin(resume="runs/nowhere")
 
 
+@pytest.mark.parametrize("name", ["partial", "tables", "figures"])
+def test_a_folder_of_somebody_else_is_left_alone(begin, name):
+    note = Path("mine", name, "note.txt")
+    note.parent.mkdir(parents=True)
+    note.touch()
+    with pytest.raises(UserError, match=f"run_dir=mine holds a folder '{name}' that is of no run"):
+        begin(finish, run_dir="mine")
+    assert note.exists()
+
+
 def test_a_folder_that_the_user_names(begin):
     assert begin(finish, run_dir="mine").folder == Path("mine")
     for resume, message in (("never", "holds a run already"), ("auto", "holds a finished run")):

@@ -1,8 +1,8 @@
 """Reads the encoder of a folder, whoever's format it is in."""
 
 import json
-import pickle
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -67,7 +67,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise UserError(f"cannot read the sparse autoencoder's {path}: {error}") from error
     if not isinstance(weights, dict):
         raise UserError(f"{path} holds no tensors by name")

@@ -11,6 +11,7 @@ import yaml
 
 from un_lightning.config.nested import flat
 from un_lightning.errors import UserError
+from un_lightning.results.checksums import verify
 from un_lightning.results.runs import LATEST, is_finished
 
 
@@ -114,6 +115,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _read(folder: Path, name: str) -> Run:
+    verify(folder)
     try:
         config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))

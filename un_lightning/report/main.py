@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from un_lightning.errors import UserError
-from un_lightning.files import atomic_write, make_folder
 from un_lightning.report.finished import find_runs
+from un_lightning.report.own_output import write_page
 from un_lightning.terminal import fail, say
 
 
@@ -65,6 +65,5 @@ def _report(arguments: argparse.Namespace) -> None:
     title = arguments.title or f"{many} compared"
     page = compare_page(runs, title, not arguments.no_tables)
     out = arguments.out or Path("report.html")
-    make_folder(out.parent)
-    atomic_write(out, page)
+    write_page(out, page)
     say(f"{many}, {out.stat().st_size / 1e6:.1f} MB: open {out}")

@@ -5,25 +5,23 @@ that hands its content over: `receive("name", …)`.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from un_lightning.errors import CannotWriteError, UserError
-from un_lightning.files import atomic_write, make_folder, reason
+from un_lightning.files import atomic_write, make_folder
 from un_lightning.report.neuron_details import layer_details
 from un_lightning.report.neuron_examples import token_texts
 from un_lightning.report.neuron_index import Index, catalogue, make_index, pack
 from un_lightning.report.neuron_sources import Sources
+from un_lightning.report.own_output import replaced_folder
 
 
 PAGE = "index.html"
 SCRIPTS = ("data.js", "format.js", "charts.js", "neurons.js", "evidence.js", "neuron.js", "pages.js")
 CHUNK = 64
 """Neurons of a layer whose details are in one file."""
-_MARK = "data/index.js"
 
 
 def write_site(sources: Sources, out: Path, title: str) -> Index:
@@ -31,7 +29,7 @@ def write_site(sources: Sources, out: Path, title: str) -> Index:
 
     Args:
         sources: The runs that it shows.
-        out: Its folder; one that holds an older site is replaced, any other must be empty.
+        out: Its folder; of one that holds an older site, the files that it wrote are replaced.
         title: Heading of the pages.
 
     Returns:
@@ -40,22 +38,12 @@ def write_site(sources: Sources, out: Path, title: str) -> Index:
     Raises:
         UserError: A table cannot be read, or the folder holds something else.
     """
-    if out.exists() and not (out / _MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} exists and holds no neuron pages: choose another --out")
     index = make_index(sources)
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        make_folder(partial / "data")
-        _copy_pages(partial)
+    with replaced_folder(out) as folder:
+        make_folder(folder / "data")
+        _copy_pages(folder)
         for name, content in data_files(sources, index, title):
-            (partial / "data" / f"{name}.js").write_text(script(name, content), encoding="ascii")
-        shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
-    except OSError as error:
-        raise CannotWriteError(f"cannot write {out}: {reason(error)}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            (folder / "data" / f"{name}.js").write_text(script(name, content), encoding="ascii")
     return index
 
 

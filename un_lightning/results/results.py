@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from un_lightning.errors import UserError
 from un_lightning.files import atomic_path, atomic_write, make_folder, reason
+from un_lightning.results.checksums import write_checksums
 from un_lightning.results.runs import SUMMARY
 
 
@@ -63,7 +64,12 @@ class Results:
             with atomic_path(figure_path(folder, name)) as temporary:
                 figure.savefig(temporary, dpi=DOTS_PER_INCH, format="png")
         text = json.dumps(plain(self.scalars), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-        atomic_write(summary, text + "\n")
+        text += "\n"
+        written = [table_path(folder, name) for name in self.tables]
+        written += [figure_path(folder, name) for name in self.figures]
+        names = [path.relative_to(folder).as_posix() for path in written]
+        write_checksums(folder, names, {SUMMARY: text})
+        atomic_write(summary, text)
 
 
 def table_path(folder: Path, name: str) -> Path:

@@ -12,8 +12,12 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from un_lightning import __version__
 from un_lightning.analyses.base import Analysis
 from un_lightning.data.stream import Stream
+from un_lightning.digest import digest
+from un_lightning.models.family import Family
+from un_lightning.models.tokenizers import tokenizer_fingerprint
 from un_lightning.progress import Meter
 from un_lightning.results.partial import (
     KNOWN,
@@ -74,10 +78,10 @@ class KeepPartial(Callback):
         launcher: Any = trainer.strategy.launcher
         self.started: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
         data = stream_of(trainer)
-        self.text = data.fingerprint()
+        self.origin = origin_of(pl_module.family, data)
         known = load_known(self.folder) if self.resume else None
         if known is not None:
-            state = load_partial(self.folder, trainer.global_rank, trainer.world_size, self.text)
+            state = load_partial(self.folder, trainer.global_rank, trainer.world_size, self.origin)
             pl_module.continue_from(known, state.tensors if state else None, state.number if state else 0)
             if state is not None:
                 pl_module.position, pl_module.counted = state.position, state.counted
@@ -149,7 +153,7 @@ class KeepPartial(Callback):
     def _save(self, trainer: pl.Trainer, analysis: Analysis) -> None:
         tensors = analysis.state()
         self.bytes = sum(tensor.nbytes for tensor in tensors.values())
-        state = Partial(analysis.position, analysis.counted, self.text, tensors, analysis.current)
+        state = Partial(analysis.position, analysis.counted, self.origin, tensors, analysis.current)
         save_partial(self.folder, trainer.global_rank, trainer.world_size, state)
         self.saved = time.monotonic()
 
@@ -222,6 +226,24 @@ class Progress(Callback):
         """Leave the progress as it is."""
         if self.meter is not None:
             self.meter.close()
+
+
+def origin_of(family: Family, data: Stream) -> dict[str, str]:
+    """Fingerprints of what the sums of a pass depend on besides the config.
+
+    Args:
+        family: The models that are read.
+        data: What they read.
+    """
+    weights = {
+        f"{name}/{key}": tensor
+        for name, model in family.models.items()
+        for key, tensor in model.state_dict().items()
+    }
+    origin = {"version": __version__, "models": digest(weights), "text": data.fingerprint()}
+    if family.tokenizer is not None:
+        origin["tokenizer"] = tokenizer_fingerprint(family.tokenizer)
+    return origin
 
 
 def stream_of(trainer: pl.Trainer) -> Stream:

@@ -130,6 +130,11 @@ def _folder(config: Config, plain: dict[str, Any]) -> tuple[Path, bool]:
         folder = Path(config.run_dir)
         if runs.is_finished(folder) or (folder / CONFIG).exists():
             raise UserError(f"run_dir={folder} holds a run already: choose another, or resume={folder}")
+        foreign = [name for name in (PARTIAL, "tables", "figures") if (folder / name).exists()]
+        if foreign:
+            raise UserError(
+                f"run_dir={folder} holds a folder '{foreign[0]}' that is of no run: choose another run_dir"
+            )
         make_folder(folder)
         return folder, False
     if config.resume == "auto":
