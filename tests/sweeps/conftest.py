@@ -39,6 +39,8 @@ time.sleep(values.get("sleep", 0))
 if values.get("x") in json.loads((here / "fail.json").read_text()):
     print("error: x is not to my taste")
     sys.exit(3)
+if (here / "quit").exists():
+    sys.exit(0)
 loss = sum((v - 0.3) ** 2 for v in values.values() if isinstance(v, float))
 (run_dir / "summary.json").write_text(json.dumps({"loss": loss, "other/number": 1, "text": "a"}))
 note("ended")

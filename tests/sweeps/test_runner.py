@@ -75,6 +75,16 @@ def test_what_a_point_is_told(workshop, sweep, monkeypatch):
     assert sorted(point["x"] for point in workshop.ran()) == [1, 2]
 
 
+def test_a_run_without_a_summary_is_not_finished_whatever_it_returns(workshop, sweep):
+    (workshop.folder / "quit").touch()
+    code, printed = sweep("--count", 1, parameters=X)
+    assert (code, states(workshop)) == (1, {1: "failed"})
+    assert "it ended without a summary" in printed
+    (workshop.folder / "quit").unlink()
+    assert sweep(parameters=X)[0] == 0
+    assert set(states(workshop).values()) == {"finished"}
+
+
 def test_finished_points_are_not_run_again(workshop, sweep):
     sweep("--count", 2, parameters=X)
     assert states(workshop) == {1: "finished", 2: "finished"}

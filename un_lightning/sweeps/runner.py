@@ -113,12 +113,16 @@ class Runner:
             self._running.remove(process)
             outcome = self.outcomes[process.point.number]
             outcome.exit_code, outcome.seconds = code, round(process.seconds, 1)
-            if code == 0:
+            run_dir = self.folder.run_dir(process.point)
+            # Other programs than ours may make no run folder; a run that has one is whole with a summary.
+            whole = code == 0 and (runs.is_finished(run_dir) or not run_dir.exists())
+            if whole:
                 self._end(outcome, Status.finished)
             elif asked:
                 self._end(outcome, Status.interrupted)
             else:
-                self._end(outcome, Status.failed, last_line(self.folder.log(process.point)))
+                quiet = "it ended without a summary" if code == 0 else ""
+                self._end(outcome, Status.failed, quiet or last_line(self.folder.log(process.point)))
 
     def _end(self, outcome: Outcome, status: Status, error: str = "") -> None:
         outcome.status, outcome.error = status, error
