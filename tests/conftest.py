@@ -2,11 +2,13 @@
 
 import os
 import socket
+import sys
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import settings
 
+from tests import foreign
 from tests.text import write_text
 
 
@@ -68,6 +70,37 @@ def small_text(tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "text.jsonl"
     write_text(path)
     return "data=files", f"data.path={path}", "data.subset_column=subset", "data.min_characters=0"
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Install packages of others, without pip and for the length of a test."""
+    from un_lightning import compose
+    from un_lightning.config import registry
+    from un_lightning.entry_points import find_extensions
+    from un_lightning.labels.registry import REGISTRY
+    from un_lightning.stats.measures import MEASURES
+
+    def forget():
+        for cached in (find_extensions, registry.declaration, compose._warn_once):
+            cached.cache_clear()
+
+    def put(package="theirs-pkg", points=foreign.POINTS, files=foreign.THEIRS):
+        foreign.announce(site, package, points, files)
+        forget()
+
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    modules, measures = {*sys.modules}, {*MEASURES}
+    yield put
+    for name in {*sys.modules} - modules:
+        if name.split(".")[0] in ("theirs", "mine"):
+            REGISTRY.forget(name)
+            del sys.modules[name]
+    for name in {*MEASURES} - measures:
+        del MEASURES[name]
+    forget()
 
 
 @pytest.fixture(autouse=True)

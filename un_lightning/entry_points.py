@@ -50,9 +50,8 @@ class Extension(NamedTuple):
         try:
             return EntryPoint(self.name, place, self.group).load()
         except Exception as error:
-            raise UserError(
-                f"{self} cannot be used: {place} cannot be imported ({type(error).__name__}: {error})"
-            ) from error
+            reason = next(iter(f"{type(error).__name__}: {error}".splitlines()))
+            raise UserError(f"{self} cannot be used: {place} cannot be imported ({reason})") from error
 
     def folder(self, name: str) -> Path | None:
         """A folder of the package, beside its outermost module; None where there is none."""
