@@ -1,6 +1,7 @@
 """Training of small models and tokenizers."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from omegaconf import MISSING
 
@@ -15,14 +16,29 @@ class TrainingConfig:
     """`language_model` or `tokenizer`."""
 
 
+class Activation(StrEnum):
+    """What the neurons compute, in Transformers' names; `gelu_pytorch_tanh` is GPT-2's as one operation."""
+
+    gelu_pytorch_tanh = "gelu_pytorch_tanh"
+    relu = "relu"
+    relu2 = "relu2"
+
+
 @dataclass
 class LanguageModelConfig(TrainingConfig):
-    """A small GPT-2, trained from scratch."""
+    """Small GPT-2s, trained from scratch."""
 
     kind: str = "language_model"
+    members: int = 1
+    """Seeds that are trained side by side: `seed`, `seed` + 1, …"""
     layers: int = 4
     width: int = 128
     heads: int = 4
+    neurons: int | None = None
+    """Neurons of a layer; four times the width if nothing is said."""
+    activation: Activation = Activation.gelu_pytorch_tanh
+    tied: bool = True
+    """Whether the unembedding is the embedding."""
     steps: int = 2_400
     batch_size: int = 32
     """Blocks a step."""
@@ -38,7 +54,16 @@ class LanguageModelConfig(TrainingConfig):
     validation_tokens: int = 200_000
 
     def __post_init__(self) -> None:
-        at_least("training", self, layers=1, width=1, heads=1, steps=1, batch_size=1, checkpoints=0)
+        at_least("training", self, members=1, layers=1, width=1, heads=1, steps=1, batch_size=1)
+        at_least("training", self, checkpoints=0)
+        require(
+            self.neurons is None or self.neurons >= 1,
+            f"training.neurons is {self.neurons}, but must be at least 1",
+        )
+        require(
+            not self.precision.startswith("16"),
+            f"training.precision={self.precision} needs scaled gradients: take bf16-mixed or 32-true",
+        )
         at_least("training", self, weight_decay=0, gradient_clip=0, validation_tokens=1)
         require(
             self.learning_rate > 0, f"training.learning_rate is {self.learning_rate}, but must be above 0"
