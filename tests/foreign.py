@@ -1,5 +1,6 @@
 """Packages of somebody else, with analyses, labels and measures for this one."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,26 +77,8 @@ def rhymes(text):
     return text.strip().endswith("at")
 '''
 
-MEASURE = '''
-"""A measure of similarity."""
-
-from un_lightning.stats.measures import Measure
-
-
-def strongest(pair):
-    """Largest absolute correlation of each unit."""
-    return pair.correlation(slice(None), slice(None)).abs().amax(1)
-
-
-STRONGEST = Measure(
-    name="strongest",
-    score=lambda pair: float(strongest(pair).mean()),
-    symmetric=False,
-    larger_is_more_similar=True,
-    invariant_to=frozenset(),
-    units=strongest,
-)
-'''
+DOCS = Path(__file__).parent.parent / "docs"
+(MEASURE,) = re.findall(r"```python\n(.*?)```", (DOCS / "measures.md").read_text(), flags=re.DOTALL)
 
 EXPERIMENT = """
 # @package _global_
