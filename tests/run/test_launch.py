@@ -62,6 +62,7 @@ def test_what_a_run_writes_and_says(run, tmp_path):
     assert os.readlink(parent / "latest") == folder.name
     assert sorted(path.name for path in folder.iterdir()) == [
         ".lock",
+        "checksums.json",
         "config.yaml",
         "figures",
         "summary.json",

@@ -145,6 +145,15 @@ def test_keys_that_change_no_result_may_change(begin, unfinished, keys):
     assert begin(plain=changed(**keys), resume="auto").folder == unfinished
 
 
+def test_a_server_that_answers_nonsense_costs_no_result(begin, monkeypatch, capsys):
+    def fail(*_):
+        raise ValueError("not the JSON that was asked for")
+
+    monkeypatch.setattr(tracking, "log_results", fail)
+    assert (begin(finish).folder / "summary.json").is_file()
+    assert "record outside the run folder may be incomplete: ValueError: not the" in capsys.readouterr().err
+
+
 def test_a_finished_run_does_not_go_on(begin):
     folder = begin(finish).folder
     with pytest.raises(UserError, match="that run is finished"):

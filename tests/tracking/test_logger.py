@@ -21,6 +21,7 @@ from un_lightning.config import LoggerConfig, LoggerKind, WandbMode
 from un_lightning.errors import UserError
 from un_lightning.results.results import Results
 from un_lightning.tracking import logger as tracking
+from un_lightning.tracking import record
 from un_lightning.tracking.record import MAX_ROWS
 
 
@@ -238,6 +239,7 @@ def init(monkeypatch):
     """Takes the place of the server: what would `wandb.init` be asked for?"""
     fake = MagicMock(return_value=MagicMock(spec=wandb.Run))
     monkeypatch.setattr(wandb, "init", fake)
+    monkeypatch.setattr(record, "why_unreachable", lambda: None)
     return fake
 
 

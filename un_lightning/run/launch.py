@@ -6,6 +6,7 @@ from typing import Any
 from un_lightning.config import Config, Way, registry
 from un_lightning.errors import UserError
 from un_lightning.run import record
+from un_lightning.run.alone import ignore_stray_ranks
 from un_lightning.terminal import say
 from un_lightning.tracking.logger import is_global_zero
 
@@ -21,6 +22,7 @@ def run(config: Config, plain: dict[str, Any], part: bool = False) -> None:
     Raises:
         UserError: Something in the config does not fit the models, the data or the machine.
     """
+    ignore_stray_ranks(config.trainer)
     if config.analysis is None:
         raise UserError(f"experiment {config.name} has no analysis: use experiments/train.py, or choose one")
     runner = registry.runner(config.analysis)
@@ -122,6 +124,7 @@ def prepare(config: Config, plain: dict[str, Any]) -> None:  # noqa: ARG001
     Raises:
         UserError: The config names no tokenizer, or the text cannot be read.
     """
+    ignore_stray_ranks(config.trainer)
     from un_lightning.data.prepare import prepare_store
     from un_lightning.data.store import Store
     from un_lightning.models.family import shared_tokenizer
@@ -149,6 +152,7 @@ def train(config: Config, plain: dict[str, Any]) -> None:
     Raises:
         UserError: The config names no training, or its data or tokenizer are not to be had.
     """
+    ignore_stray_ranks(config.trainer)
     if config.training is None:
         raise UserError(
             f"experiment {config.name} trains nothing: choose training=language_model or tokenizer"

@@ -20,7 +20,7 @@ from un_lightning.files import atomic_write, make_folder
 from un_lightning.redaction import redact, redact_argument
 from un_lightning.results import runs
 from un_lightning.results.results import Results
-from un_lightning.terminal import say, show_results
+from un_lightning.terminal import say, show_results, warn
 from un_lightning.tracking import logger as tracking
 
 
@@ -57,7 +57,10 @@ class Record:
         results.write(self.folder)
         runs.mark_latest(self.folder)
         show_results(results.headline, self.folder, time.monotonic() - self.started)
-        tracking.log_results(self.logger, results, tokens)
+        try:
+            tracking.log_results(self.logger, results, tokens)
+        except Exception as error:  # the results are complete: whatever a server answers cannot undo that
+            warn(f"the record outside the run folder may be incomplete: {type(error).__name__}: {error}")
 
 
 @contextmanager

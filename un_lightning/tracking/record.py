@@ -8,10 +8,9 @@ import json
 import os
 import secrets
 import shlex
-from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,7 @@ from un_lightning.results.results import Results, figure_path, plain, table_path
 from un_lightning.results.runs import SUMMARY
 from un_lightning.terminal import say, warn
 from un_lightning.tracking.artifacts import RUN_ID, log_artifacts, sources, staging_in, use
+from un_lightning.tracking.server import logged_in, why_unreachable
 
 
 if TYPE_CHECKING:
@@ -67,12 +67,7 @@ def start(
     import wandb
 
     run_dir = run_dir.resolve()  # W&B notes the paths of what it uploads later, perhaps from elsewhere
-    mode = _requested(config.mode)
-    if mode == "auto":
-        mode = "online" if _logged_in() else "offline"
-    elif mode == "online" and not _logged_in():
-        raise UserError("nobody is logged in to W&B: run `wandb login`, or set logger.mode=offline")
-    offline = mode == "offline"
+    offline, why = _offline(config.mode)
     try:
         with redacted_arguments():  # W&B takes down the command line
             run = wandb.init(
@@ -94,7 +89,6 @@ def start(
     except wandb.Error as error:
         raise UserError(f"W&B does not start: {error} (logger.mode=offline needs no server)") from error
     if offline and config.mode is WandbMode.auto:
-        why = f"WANDB_MODE is {os.environ['WANDB_MODE']}" if os.environ.get("WANDB_MODE") else "not logged in"
         folder = shlex.quote(str(run_dir / "wandb"))
         say(f"W&B: {why}, so the run is recorded offline; upload it with: wandb sync {folder}/offline-run-*")
     run.define_metric(AXIS)
@@ -200,6 +194,24 @@ def finish(run: "wandb.Run", exit_code: int) -> None:
         warn(f"the W&B record may be incomplete: {error}")
 
 
+def _offline(mode: WandbMode) -> tuple[bool, str]:
+    """Whether a run is recorded offline, and why where the config leaves it open.
+
+    Raises:
+        UserError: It must be online, and nobody is logged in or the server does not answer.
+    """
+    requested = _requested(mode)
+    if requested == "offline" or (requested == "auto" and not logged_in()):
+        word = os.environ.get("WANDB_MODE")
+        return True, f"WANDB_MODE is {word}" if word else "not logged in"
+    if not logged_in():
+        raise UserError("nobody is logged in to W&B: run `wandb login`, or set logger.mode=offline")
+    unreachable = why_unreachable()
+    if unreachable is not None and requested == "online":
+        raise UserError(f"W&B does not start: {unreachable} (logger.mode=offline needs no server)")
+    return unreachable is not None, unreachable or ""
+
+
 def _requested(mode: WandbMode) -> str:
     """The mode that config and environment ask for: auto, online, offline or disabled."""
     if mode is not WandbMode.auto:
@@ -209,27 +221,6 @@ def _requested(mode: WandbMode) -> str:
     if word not in ("auto", "online", "offline", "disabled"):
         raise UserError(f"WANDB_MODE is '{word}', allowed are online, offline, disabled")
     return word
-
-
-def _logged_in() -> bool:
-    """Whether W&B would find credentials, looked up where W&B looks and without asking the server."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    import wandb
-
-    server = os.environ.get("WANDB_BASE_URL") or wandb.setup().settings.base_url
-    hosts = {urlsplit(server).netloc}
-    if server == wandb.Settings().base_url:
-        hosts.add("api.wandb.ai")  # who logged in before the public server moved
-    files = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
-    for file in files:
-        try:
-            logins = netrc(Path(file).expanduser()).hosts
-        except (OSError, NetrcParseError):
-            continue
-        if any(host in logins and logins[host][2] for host in hosts):
-            return True
-    return False
 
 
 def _run_id(run_dir: Path) -> str:
