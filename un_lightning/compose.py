@@ -60,6 +60,11 @@ def check(config: DictConfig) -> Config:
         checked: Any = OmegaConf.to_object(config)
     except (ValueError, OmegaConfBaseException) as error:
         raise UserError(explain(error, [])) from error
+    except Exception as error:
+        package = registry.package(OmegaConf.select(config, "analysis.kind", default=""))
+        if package is None:
+            raise
+        raise UserError(f"{package} cannot check its settings ({type(error).__name__}: {error})") from error
     assert isinstance(checked, Config)
     refuse_unknown(checked)
     for group, schema in (("data", DataConfig), ("trainer", TrainerConfig), ("logger", LoggerConfig)):

@@ -87,6 +87,35 @@ def test_what_carries_an_analysis_out_is_looked_at_before_any_model(installed, c
     assert message in str(error.value)
 
 
+def test_settings_that_cannot_check_themselves(installed):
+    checks = "kind: str = 'mine'\n    def __post_init__(self):\n        self.nothing.more"
+    installed("their-pkg", {"analyses": {"mine": "mine:MINE"}}, analysis(checks))
+    with pytest.raises(UserError, match="package their-pkg cannot check its settings .AttributeError: 'Conf"):
+        composed("analysis=mine")
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ("42", "report.<locals>.<lambda> returned a int, but must return Results"),
+        ("Results(scalars={'x': [{1, 2}]})", "cannot be written down: Object of type set is not JSON"),
+        (
+            "Results(tables={'a/b': pd.DataFrame()})",
+            "cannot be written down: 'a/b' cannot be the name of a table",
+        ),
+    ],
+)
+def test_results_that_are_none(installed, tmp_path, capsys, results, message):
+    head = f"import pandas as pd\nfrom un_lightning.results.results import Results\ndef report(*_): return lambda: {results}"
+    declaration = "Declaration(Config, report, Way.report)"
+    files = analysis("kind: str = 'mine'", declaration, head)
+    installed(points={"analyses": {"mine": "mine:MINE"}}, files=files)
+    with pytest.raises(SystemExit):
+        cli.launch("run", ["analysis=mine", "name=their/tables", "logger=none", f"root={tmp_path}/runs"])
+    assert message in capsys.readouterr().err
+    assert not [*tmp_path.glob("runs/their/tables/2*")]
+
+
 def test_a_name_that_is_taken_is_not_used_twice(installed, capsys):
     installed("first", {"analyses": {"mine": "mine:MINE", "weights": "mine:MINE"}}, {"mine.py": ""})
     installed("second", {"analyses": {"mine": "mine:OTHER"}, "measures": {"cka": "mine:CKA"}}, {})

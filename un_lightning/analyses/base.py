@@ -20,7 +20,7 @@ from un_lightning.data.stream import Stream
 from un_lightning.errors import UserError
 from un_lightning.memory import taken_bytes
 from un_lightning.models.family import Family
-from un_lightning.results.results import Results
+from un_lightning.results.results import Results, results_of
 from un_lightning.stats.statistic import AllReduce, Statistic, named_tensors
 
 
@@ -209,7 +209,7 @@ class Analysis(pl.LightningModule):
             return
         self.complete = True
         if self.trainer.is_global_zero:
-            self.results = self.report()
+            self.results = results_of(self.report)
 
 
 def token_blocks(config: DataConfig, family: Family) -> TokenBlocks:

@@ -52,6 +52,11 @@ def problems() -> tuple[str, ...]:
     return tuple(problem for found in groups for problem in found.problems)
 
 
+def package(kind: str) -> Extension | None:
+    """The package that an analysis comes from; None for our own."""
+    return _theirs().get(kind)
+
+
 def config_folders() -> list[Path]:
     """Folders of YAML files that other packages bring: `configs` in each of them."""
     found = (extension.folder("configs") for extension in _theirs().values())
@@ -83,7 +88,7 @@ def schema(kind: str) -> type[AnalysisConfig]:
 
 def remarks(kind: str) -> list[str]:
     """What an analysis of another package that has been chosen should do better, a sentence each."""
-    if kind in OURS:
+    if package(kind) is None:
         return []
     config = schema(kind)
     lacks = []
@@ -130,7 +135,7 @@ def _theirs() -> Mapping[str, Extension]:
 
 
 def _owner(kind: str) -> str:
-    return str(_theirs().get(kind, f"analysis '{kind}'"))
+    return str(package(kind) or f"analysis '{kind}'")
 
 
 def _load(kind: str, place: Any) -> Any:

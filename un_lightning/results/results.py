@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,26 @@ class Results:
         names = [path.relative_to(folder).as_posix() for path in written]
         write_checksums(folder, names, {SUMMARY: text})
         atomic_write(summary, text)
+
+
+def results_of(report: Callable[[], Any]) -> Results:
+    """What a report found, held against what a run can write down before anything is written.
+
+    Raises:
+        UserError: It is no `Results`, or has scalars that are no numbers or texts, or names that no file can
+            have; the message names the report.
+    """
+    found = report()
+    name = getattr(report, "__qualname__", type(report).__name__)
+    if not isinstance(found, Results):
+        raise UserError(f"{name} returned a {type(found).__name__}, but must return Results")
+    try:
+        json.dumps(plain(found.scalars))
+        for file in (*found.tables, *found.figures):
+            _file_name(file)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} found what cannot be written down: {error}") from error
+    return found
 
 
 def table_path(folder: Path, name: str) -> Path:

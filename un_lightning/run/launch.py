@@ -5,6 +5,7 @@ from typing import Any
 
 from un_lightning.config import Config, Way, registry
 from un_lightning.errors import UserError
+from un_lightning.results.results import results_of
 from un_lightning.run import record
 from un_lightning.run.alone import ignore_stray_ranks
 from un_lightning.terminal import say
@@ -26,9 +27,9 @@ def run(config: Config, plain: dict[str, Any], part: bool = False) -> None:
     if config.analysis is None:
         raise UserError(f"experiment {config.name} has no analysis: use experiments/train.py, or choose one")
     runner = registry.runner(config.analysis)
-    if runner.way is Way.study:
+    if runner.way == Way.study:
         runner.load()(config, plain, functools.partial(run, part=True))
-    elif runner.way is Way.report:
+    elif runner.way == Way.report:
         run_report(config, plain)
     else:
         run_pass(config, plain, part)
@@ -44,7 +45,7 @@ def run_report(config: Config, plain: dict[str, Any]) -> None:
     with record.begin(config, plain, job_type=config.analysis.kind) as current:
         if current.folder is None:
             return
-        results = report()
+        results = results_of(report)
         results.scalars["analysis"] = config.analysis.kind
         current.conclude(results, 0)
 
