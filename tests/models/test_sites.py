@@ -149,7 +149,7 @@ def test_mlp_out_leaves_the_residual_out(build_model, tokens):
 )
 def test_a_missing_site_names_those_that_exist(build_model, kind, site, available):
     frozen = FrozenModel("small", build_model(kind))
-    with pytest.raises(UserError, match=f"'small' .* has no '{site}'; it has {available}, and"):
+    with pytest.raises(UserError, match=f"'small' .* has no '{site}' .*; it has {available}, and"):
         frozen.units(site)
 
 

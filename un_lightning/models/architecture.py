@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from un_lightning.errors import UserError
+from un_lightning.models.kinds import refuse_config
 from un_lightning.models.quiet import quiet_transformers
 
 
@@ -32,10 +33,11 @@ def build_random(name: str, architecture: dict[str, Any], seed: int) -> nn.Modul
         with quiet_transformers():
             config = AutoConfig.for_model(architecture["model_type"], **settings)
             _refuse_unknown(name, config, settings)
+            refuse_config(name, config.to_dict())
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs, too
                 return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    except (StrictDataclassError, ValueError, TypeError) as error:
+    except (StrictDataclassError, ValueError, TypeError, KeyError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"models.architecture of '{name}' builds no model: {reason}") from error
 

@@ -12,8 +12,13 @@ from torch import nn
 
 from un_lightning.config import MemberConfig, ModelsConfig, ModelSource
 from un_lightning.errors import UserError
+from un_lightning.models.kinds import refuse_checkpoint, refuse_config
 from un_lightning.models.paths import BUNDLED, resolve_path
 from un_lightning.models.quiet import quiet_transformers
+
+
+_REFUSALS = (OSError, ValueError, KeyError, TypeError, ArithmeticError, RuntimeError, ImportError)
+"""What transformers says to a config that makes no model, or needs a library that is not there."""
 
 
 def load_pretrained(models: ModelsConfig, member: MemberConfig) -> nn.Module:
@@ -56,8 +61,13 @@ def load_pretrained(models: ModelsConfig, member: MemberConfig) -> nn.Module:
             f"model '{member.name}': the weights in '{given}' are broken ({_first_line(error)}); copy or "
             f"download them again"
         ) from error
-    except (OSError, ValueError) as error:
+    except ImportError as error:  # what quantised checkpoints need and nobody has installed
+        raise UserError(
+            f"model '{member.name}' does not load from '{given}': {_first_line(error)}"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError) as error:
         raise UserError(f"model '{member.name}' does not load from '{given}': {_advice(error)}") from error
+    refuse_config(member.name, module.config.to_dict())
     _refuse_incomplete(member.name, given, report)
     return module
 
@@ -77,10 +87,12 @@ def _check_folder(name: str, folder: Path, allow_pickle: bool) -> None:
             f"models.source=hub for a hub id"
         )
     if not (folder / "config.json").is_file():
+        refuse_checkpoint(name, folder)
         raise UserError(
             f"model '{name}': '{folder}' holds no config.json, so it is no checkpoint of transformers; "
             f"point to the folder that save_pretrained wrote"
         )
+    refuse_checkpoint(name, folder)
     if any(folder.glob("*.safetensors")):
         return
     if not any(folder.glob("*.bin")):

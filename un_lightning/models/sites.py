@@ -14,6 +14,7 @@ from torch import nn
 
 from un_lightning.config import Site
 from un_lightning.errors import UserError
+from un_lightning.models.kinds import why_lacking
 from un_lightning.models.side import Side
 
 
@@ -93,7 +94,8 @@ def find_points(name: str, module: nn.Module, site: Site, glob: str | None = Non
         where = "" if len(lacking) == len(points) else f" in layers {lacking}"
         have = [other.value for other in _HOOKS if _is_complete(_layer_points(adapter, module, other))]
         raise UserError(
-            f"model '{name}' ({type(module).__name__}) has no '{site}'{where}; it has "
+            f"model '{name}' ({type(module).__name__}) has no '{site}'{where}"
+            f"{why_lacking(module, site)}; it has "
             f"{', '.join(have) or 'no named site'}, and analysis.site=units takes any modules by "
             f"models.units, such as {_first_modules(module)}"
         )

@@ -26,6 +26,7 @@ from un_lightning.config.edits import EditKind
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.loader import Batch
 from un_lightning.errors import UserError
+from un_lightning.models.causal import require_causal
 from un_lightning.models.edits import Edit
 from un_lightning.models.family import Family
 from un_lightning.models.head import read_head
@@ -42,6 +43,7 @@ class AblationAnalysis(OneModel):
         super().__init__(config, family, seed)
         sets, pool = named_sets(config, self.units)
         self.sets = with_random_sets(sets, pool, self.units, config.draws, seed)
+        require_causal(self.model, "ablation")
         read_head(self.model)  # a model that has none is refused before anything is read
         self.pilot_blocks = config.pilot
 

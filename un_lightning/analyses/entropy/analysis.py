@@ -23,6 +23,7 @@ from un_lightning.config.edits import EditKind
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.layers import token_counts
 from un_lightning.data.loader import Batch
+from un_lightning.models.causal import require_causal
 from un_lightning.models.edits import Edit
 from un_lightning.models.family import Family
 from un_lightning.models.head import read_head
@@ -41,6 +42,7 @@ class EntropyAnalysis(OneModel):
         if config.neurons is not None:
             found = select(self.units, neurons=config.neurons)
             self.named = np.array(self.units.offsets)[found.layer] + found.neuron
+        require_causal(self.model, "entropy")
         read_head(self.model)  # a model that has none is refused before anything is read
         self.pilot_blocks = config.pilot
 

@@ -23,6 +23,7 @@ from un_lightning.data.layers import token_counts
 from un_lightning.data.loader import NEIGHBOURS, Batch
 from un_lightning.errors import UserError
 from un_lightning.labels import TokenLabels, build_labels
+from un_lightning.models.causal import require_causal
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import Sink
 from un_lightning.models.weights import ModelWeights
@@ -51,6 +52,8 @@ class PredictionAnalysis(OneModel):
                 f"the neurons of '{self.model.name}' have no activations of their own at {config.site}: set "
                 f"analysis.site=mlp_post"
             )
+        for model in self.read.values():
+            require_causal(model, "prediction")
         self.pilot_blocks = config.pilot
 
     def labels(self) -> TokenLabels:
