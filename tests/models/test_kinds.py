@@ -75,9 +75,7 @@ def checkpoint(tmp_path):
 @pytest.mark.parametrize("method", ["gptq", "awq", "bitsandbytes", "hqq", None])
 def test_quantised_weights_are_refused(checkpoint, method):
     settings = {"quant_method": method, "bits": 4} if method else {"bits": 4}
-    with pytest.raises(
-        UserError, match=rf"model 'a' is quantised \({method or 'unknown'}\), so its activations are not"
-    ):
+    with pytest.raises(UserError, match=rf"'a' is quantised \({method or 'unknown'}\), so its"):
         checkpoint(quantization_config=settings)
 
 

@@ -34,6 +34,7 @@ def load_pretrained(models: ModelsConfig, member: MemberConfig) -> nn.Module:
     Raises:
         UserError: The checkpoint is missing, broken, incomplete, or of a kind that the family does not allow.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
@@ -61,11 +62,7 @@ def load_pretrained(models: ModelsConfig, member: MemberConfig) -> nn.Module:
             f"model '{member.name}': the weights in '{given}' are broken ({_first_line(error)}); copy or "
             f"download them again"
         ) from error
-    except ImportError as error:  # what quantised checkpoints need and nobody has installed
-        raise UserError(
-            f"model '{member.name}' does not load from '{given}': {_first_line(error)}"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, RuntimeError) as error:
+    except (*_REFUSALS, StrictDataclassError) as error:
         raise UserError(f"model '{member.name}' does not load from '{given}': {_advice(error)}") from error
     refuse_config(member.name, module.config.to_dict())
     _refuse_incomplete(member.name, given, report)
