@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from un_lightning.compose import check, configs_folder
 from un_lightning.config import register_schemas
-from un_lightning.run import launch
+from un_lightning.running import launch
 
 
 CONTEXT, BLOCKS = 16, 16

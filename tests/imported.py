@@ -6,9 +6,9 @@ import torch
 
 import un_lightning.cli
 import un_lightning.lightning
-import un_lightning.run.callbacks
-import un_lightning.run.launch
-import un_lightning.run.watch  # noqa: F401
+import un_lightning.running.callbacks
+import un_lightning.running.launch
+import un_lightning.running.watch  # noqa: F401
 from un_lightning.config.declarations import OURS, Way
 from un_lightning.models.architecture import build_random
 from un_lightning.models.frozen import FrozenModel

@@ -29,7 +29,7 @@ def run(argv: list[str], interruption: tuple[str, int, int] | None = None) -> No
     """What a process does: one run, which is sent a signal at a call of one of its functions."""
     from un_lightning.analyses.base import Analysis
     from un_lightning.results import partial
-    from un_lightning.run import callbacks
+    from un_lightning.running import callbacks
     from un_lightning.stats.cross_product import CrossProduct
     from un_lightning.stats.unit_sums import UnitSums
 

@@ -11,7 +11,7 @@ import pytest
 from un_lightning import cli
 from un_lightning.config import Config
 from un_lightning.errors import UserError
-from un_lightning.run import launch
+from un_lightning.running import launch
 
 
 REPOSITORY = Path(__file__).parent.parent

@@ -112,7 +112,7 @@ def _from_a_sweep(argv: list[str]) -> list[str]:
 def _carry_out(verb: str, config: DictConfig) -> None:
     try:
         checked = check(config)
-        from un_lightning.run import launch as verbs
+        from un_lightning.running import launch as verbs
 
         action: Callable[[Config, dict[str, Any]], None] = getattr(verbs, verb)
         action(checked, plain_values(config))

@@ -14,7 +14,7 @@ from tests.processes import finish, start
 from un_lightning.analyses.base import Analysis
 from un_lightning.results import partial
 from un_lightning.results.runs import lock
-from un_lightning.run import callbacks
+from un_lightning.running import callbacks
 
 
 @pytest.fixture(scope="module", autouse=True)

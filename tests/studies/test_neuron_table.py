@@ -13,7 +13,7 @@ from un_lightning.config.engine import LoggerConfig, LoggerKind
 from un_lightning.config.neuron_table import PARTS
 from un_lightning.errors import UserError
 from un_lightning.results.results import Results
-from un_lightning.run.reuse import finished_run
+from un_lightning.running.reuse import finished_run
 from un_lightning.studies.neuron_table import PUBLISHED, join_tables, part_config, run_neuron_table
 
 

@@ -15,9 +15,9 @@ from torch import distributed
 from un_lightning.config import Config
 from un_lightning.errors import UserError
 from un_lightning.results import runs
-from un_lightning.run import record
-from un_lightning.run.record import Record
-from un_lightning.run.reuse import finished_run
+from un_lightning.running import record
+from un_lightning.running.record import Record
+from un_lightning.running.reuse import finished_run
 from un_lightning.terminal import say
 from un_lightning.tracking.logger import is_global_zero
 

@@ -8,7 +8,7 @@ import pytest
 from tests.processes import finish, start
 from tests.small_runs import Runs, run
 from un_lightning.config import Strategy, TrainerConfig
-from un_lightning.run.alone import HARMLESS, ignore_stray_ranks
+from un_lightning.running.alone import HARMLESS, ignore_stray_ranks
 
 
 @pytest.mark.parametrize(("value", "says"), [("0", False), ("3", True)])

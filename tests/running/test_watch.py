@@ -14,8 +14,8 @@ from un_lightning.config import CorrelationConfig, DataConfig, DataSource, Train
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.lightning import make_trainer
 from un_lightning.memory import peak_bytes, taken_bytes
-from un_lightning.run import watch
-from un_lightning.run.watch import Heartbeat, Watch
+from un_lightning.running import watch
+from un_lightning.running.watch import Heartbeat, Watch
 
 
 def test_silence_is_explained(capsys):

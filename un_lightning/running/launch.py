@@ -6,8 +6,8 @@ from typing import Any
 from un_lightning.config import Config, Way, registry
 from un_lightning.errors import UserError
 from un_lightning.results.results import results_of
-from un_lightning.run import record
-from un_lightning.run.alone import ignore_stray_ranks
+from un_lightning.running import record
+from un_lightning.running.alone import ignore_stray_ranks
 from un_lightning.terminal import say
 from un_lightning.tracking.logger import is_global_zero
 
@@ -68,8 +68,8 @@ def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
     from un_lightning.lightning import make_trainer, seed
     from un_lightning.memory import peak_bytes
     from un_lightning.models.family import load_family
-    from un_lightning.run.callbacks import Interrupted, KeepPartial, Progress
-    from un_lightning.run.watch import Watch
+    from un_lightning.running.callbacks import Interrupted, KeepPartial, Progress
+    from un_lightning.running.watch import Watch
 
     if config.models is None:
         raise UserError("no models were chosen: add models=<family>")

@@ -9,7 +9,7 @@ from un_lightning.errors import UserError
 from un_lightning.models.paths import BUNDLED, resolve_path
 from un_lightning.results.results import read_summary
 from un_lightning.results.runs import SUMMARY
-from un_lightning.run.record import CONFIG, FREE_TO_RESUME, FreeKeys, differences
+from un_lightning.running.record import CONFIG, FREE_TO_RESUME, FreeKeys, differences
 
 
 FREE_TO_REUSE: FreeKeys = {

@@ -11,7 +11,7 @@ from un_lightning.config import Config, DataConfig, LoggerConfig, LoggerKind, Tr
 from un_lightning.errors import CannotWriteError, UserError
 from un_lightning.results.results import Results
 from un_lightning.results.runs import lock
-from un_lightning.run import record
+from un_lightning.running import record
 from un_lightning.tracking import logger as tracking
 
 

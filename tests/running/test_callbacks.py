@@ -15,8 +15,8 @@ from un_lightning.data.stream import Stream
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
 from un_lightning.results.partial import load_partial
-from un_lightning.run import callbacks
-from un_lightning.run.callbacks import Interrupted, KeepPartial, origin_of
+from un_lightning.running import callbacks
+from un_lightning.running.callbacks import Interrupted, KeepPartial, origin_of
 
 
 @pytest.fixture(autouse=True)
