@@ -106,7 +106,8 @@ def test_settings_that_cannot_check_themselves(installed):
     ],
 )
 def test_results_that_are_none(installed, tmp_path, capsys, results, message):
-    head = f"import pandas as pd\nfrom un_lightning.results.results import Results\ndef report(*_): return lambda: {results}"
+    head = "import pandas as pd\nfrom un_lightning.results.results import Results\n"
+    head += f"def report(*_): return lambda: {results}"
     declaration = "Declaration(Config, report, Way.report)"
     files = analysis("kind: str = 'mine'", declaration, head)
     installed(points={"analyses": {"mine": "mine:MINE"}}, files=files)
