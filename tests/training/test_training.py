@@ -1,6 +1,8 @@
 """Training: members do not disturb each other, a stop changes nothing, and what is saved loads."""
 
 import json
+import os
+import signal
 
 import pytest
 import torch
@@ -52,20 +54,37 @@ def assert_same(one, other):
         torch.testing.assert_close(one[name], other[name], rtol=0, atol=0, msg=name)
 
 
-def test_a_member_is_the_same_alone_and_side_by_side_and_after_a_stop(train, monkeypatch):
+def test_a_member_is_the_same_alone_and_side_by_side_and_after_stops(train, monkeypatch, capsys):
+    """It crashes once, and is asked to stop by each signal."""
     alone = train("alone", "seed=1", "training.checkpoints=2")
     original = SmallGPT2s.training_step
+    events = {1: None, 2: signal.SIGTERM, 4: signal.SIGINT}
 
-    def stop_at_step_4(self, batch, batch_idx):
-        if batch == 4:
+    def step(self, batch, batch_idx):
+        event = events.pop(batch, 0)
+        if event is None:
             raise StoppedError
+        if event:
+            os.kill(os.getpid(), event)
         return original(self, batch, batch_idx)
 
+    two = "training.members=2", "training.checkpoints=2"
     with monkeypatch.context() as stopping:
-        stopping.setattr(SmallGPT2s, "training_step", stop_at_step_4)
+        stopping.setattr(SmallGPT2s, "training_step", step)
         with pytest.raises(StoppedError):
-            train("family", "training.members=2", "training.checkpoints=2")
-    family = train("family", "training.members=2", "training.checkpoints=2", "resume=family")
+            train("family", *two)
+        for number, at in ((signal.SIGTERM, 3), (signal.SIGINT, 5)):
+            before = signal.getsignal(number)
+            with pytest.raises(SystemExit) as stopped:
+                train("family", *two, "resume=family")
+            assert stopped.value.code == 128 + number
+            assert signal.getsignal(number) == before
+            said = capsys.readouterr().out
+            assert (
+                f"{number.name}: saving after this step\nstopped at step {at}; go on with: resume=auto"
+                in said
+            )
+    family = train("family", *two, "resume=family")
     assert_same(weights(family / "model" / "seed-1"), weights(alone / "model"))
     assert_same(
         weights(family / "checkpoints" / "seed-1" / "step-000001"),

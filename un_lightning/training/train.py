@@ -23,9 +23,11 @@ from un_lightning.errors import UserError
 from un_lightning.files import atomic_write
 from un_lightning.models.tokenizers import load_tokenizer
 from un_lightning.results.results import Results
+from un_lightning.terminal import say
 from un_lightning.training.blocks import Blocks, FromStep, all_tokens
 from un_lightning.training.bpe import train_tokenizer
 from un_lightning.training.language_model import LOG_EVERY, SmallGPT2s, new_model, save_half
+from un_lightning.training.stop import StopInGoodOrder
 
 
 class KeepCheckpoints(Callback):
@@ -91,8 +93,11 @@ def run_training(config: Config, run_dir: Path, trainer: Callable[..., pl.Traine
     recipe = config.training
     stores = _stores(config, tokenizer)
     interval = max(1, recipe.steps // 6)
+    last = run_dir / "partial" / "last.ckpt"
+    stop = StopInGoodOrder(last)
     engine = trainer(
         callbacks=[
+            stop,
             ModelCheckpoint(run_dir / "partial", every_n_train_steps=interval, save_last=True, save_top_k=1),
             KeepCheckpoints(run_dir / "checkpoints", recipe.steps, recipe.checkpoints, tokenizer),
         ],
@@ -105,10 +110,12 @@ def run_training(config: Config, run_dir: Path, trainer: Callable[..., pl.Traine
         num_sanity_val_steps=0,
     )
     family = _family(config, tokenizer, stores, on_gpu=engine.strategy.root_device.type != "cpu")
-    last = run_dir / "partial" / "last.ckpt"
     # weights_only stays on: a checkpoint of ours holds tensors and numbers alone.
     steps = Steps(family.blocks, recipe.steps)
     engine.fit(family, datamodule=steps, ckpt_path=last if resumed and last.exists() else None)
+    if stop.asked is not None and engine.global_step < recipe.steps:
+        say(f"stopped at step {engine.global_step:,}; go on with: resume=auto (or resume={run_dir})")
+        raise SystemExit(128 + stop.asked)
     if engine.interrupted or engine.global_step < recipe.steps:
         next_time = f"go on with resume={run_dir}" if last.exists() else "no checkpoint is saved yet"
         raise UserError(f"training stopped at step {engine.global_step}: {next_time}")
