@@ -54,10 +54,13 @@ def _report(arguments: argparse.Namespace) -> None:
     if arguments.neurons:
         from un_lightning.report.neuron_site import PAGE, write_site
         from un_lightning.report.neuron_sources import Sources
+        from un_lightning.report.strongest import strongest
 
         sources, out = Sources(runs), arguments.out or Path("neurons")
         title = arguments.title or " ".join(("Neurons of", sources.family or ", ".join(sources.models)))
         index = write_site(sources, out, title)
+        for story in strongest(sources):
+            say("\n".join([*story.lines(), ""]))
         say(f"{many}, {len(index.table):,} neurons: open {out / PAGE}")
         return
     from un_lightning.report.compare import compare_page
