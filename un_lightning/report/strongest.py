@@ -71,7 +71,8 @@ def strongest(sources: Sources, count: int = 5) -> list[Story]:
     copies: dict[int, list[str]] = {}
     seen: list[tuple[int, frozenset[tuple[Any, ...]]]] = []
     rows: list[Any] = []
-    for row in table.itertuples(index=False):
+    every: list[Any] = list(table.itertuples(index=False))
+    for row in every:
         key = int(row.layer), int(row.neuron)
         own = partners.get(key, frozenset())
         first = next((place for place, theirs in seen if own and 2 * len(own & theirs) > len(own)), None)
@@ -119,8 +120,8 @@ def _label(families: pd.DataFrame) -> str:
     """What explains a neuron; a label that does no better than meaningless ones explains nothing."""
     if families.empty:
         return ""
-    row = families.iloc[0]
-    meaningless = "beats_null" in families and not bool(row["beats_null"])
+    row = families.to_dict("records")[0]
+    meaningless = "beats_null" in row and not bool(row["beats_null"])
     if pd.isna(row["vr"]) or row["vr"] < LEAST_VARIANCE or meaningless:
         return "no label that was tried"
     return f"{row['label']} ({row['vr']:.0%} of its variance)"
