@@ -55,6 +55,7 @@ def test_it_runs_is_killed_and_goes_on_and_shares_the_text_out(site, tmp_path, s
     (folder,) = whole.folders
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["analysis"], summary["site"]) == ("theirs", "mlp_post")
+    assert summary["package"] == "their-analyses 0.1"
     table = pd.read_parquet(folder / "tables" / "neurons.parquet")
     assert summary["size/mean"] == pytest.approx(table["size"].mean())
     assert killed.go(interruptions=[("after saving", 2, KILL)]) == [-KILL]

@@ -21,9 +21,16 @@ class Extension(NamedTuple):
     """`module` or `module:attribute`."""
     package: str
     """The distribution, as pip calls it."""
+    version: str = ""
+    """Of the distribution."""
 
     def __str__(self) -> str:
         return f"'{self.name}' in {self.group} of the package {self.package}"
+
+    @property
+    def release(self) -> str:
+        """The package and its version."""
+        return f"{self.package} {self.version}".strip()
 
     @property
     def module(self) -> str:
@@ -86,8 +93,9 @@ def find_extensions(group: str, taken: Collection[str] = frozenset()) -> Found:
     found: dict[str, Extension] = {}
     problems = []
     packaged = [
-        Extension(group, entry.name, entry.value, entry.dist.name if entry.dist else "(unknown)")
+        Extension(group, entry.name, entry.value, entry.dist.name, entry.dist.version)
         for entry in entry_points(group=group)
+        if entry.dist is not None
     ]
     for one in sorted(packaged, key=lambda one: (one.package, one.name)):
         other = "un-lightning" if one.name in taken else None

@@ -19,7 +19,7 @@ from un_lightning.results.partial import (
 )
 
 
-ORIGIN = {"text": "a", "models": "b", "tokenizer": "c", "version": "d"}
+ORIGIN = {"text": "a", "models": "b", "tokenizer": "c", "version": "d", "package": "their 1"}
 
 
 def state(position: int, rank: int = 0) -> Partial:
@@ -133,6 +133,7 @@ def test_another_number_of_ranks_is_refused(folder):
         ("text", "begun on other text"),
         ("models", "begun with other weights"),
         ("tokenizer", "begun with another tokenizer"),
+        ("package", r"begun by another version of the package .* \(their 1, this is changed\)"),
         ("version", r"begun by another version of un-lightning \(d, this is changed\)"),
     ],
 )

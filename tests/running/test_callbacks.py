@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 
 from un_lightning.analyses.base import Analysis
+from un_lightning.config import WeightsConfig
 from un_lightning.data.stream import Stream
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
@@ -45,7 +46,7 @@ def rank(tmp_path):
         trainer.datamodule.fingerprint.return_value = "text"
         analysis = create_autospec(Analysis, instance=True)
         analysis.position, analysis.counted, analysis.current = 3, 30, 0
-        analysis.family = Family("f", {}, "a", None)
+        analysis.family, analysis.settings = Family("f", {}, "a", None), WeightsConfig()
         analysis.state.return_value = {"a": torch.ones(2)}
         keep = KeepPartial(tmp_path, False, minutes)
         keep.setup(trainer, analysis, "validate")
@@ -178,9 +179,10 @@ def test_the_origin_of_sums_tells_weights_apart():
     data = create_autospec(Stream, instance=True)
     data.fingerprint.return_value = "text"
     models = {name: FrozenModel(name, torch.nn.Linear(3, 2)) for name in "ab"}
-    family = Family("f", models, "a", None)
-    origin = origin_of(family, data)
-    assert origin == origin_of(family, data)
+    analysis = create_autospec(Analysis, instance=True)
+    analysis.family, analysis.settings = Family("f", models, "a", None), WeightsConfig()
+    origin = origin_of(analysis, data)
+    assert origin == origin_of(analysis, data)
     with torch.no_grad():
         models["b"].module.weight[1, 2] += 1e-3
-    assert origin_of(family, data)["models"] != origin["models"]
+    assert origin_of(analysis, data)["models"] != origin["models"]

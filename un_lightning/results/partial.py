@@ -27,6 +27,7 @@ KNOWN = "known.safetensors"
 
 ORIGIN = {
     "version": "by another version of un-lightning ({old}, this is {new})",
+    "package": "by another version of the package that brings the analysis ({old}, this is {new})",
     "models": "with other weights: the files of a model have changed since",
     "tokenizer": "with another tokenizer",
     "text": "on other text: the data has changed since",

@@ -14,9 +14,9 @@ from pytorch_lightning.callbacks import Callback
 
 from un_lightning import __version__
 from un_lightning.analyses.base import Analysis
+from un_lightning.config import registry
 from un_lightning.data.stream import Stream
 from un_lightning.digest import digest
-from un_lightning.models.family import Family
 from un_lightning.models.tokenizers import tokenizer_fingerprint
 from un_lightning.progress import Meter
 from un_lightning.results.partial import (
@@ -78,7 +78,7 @@ class KeepPartial(Callback):
         launcher: Any = trainer.strategy.launcher
         self.started: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
         data = stream_of(trainer)
-        self.origin = origin_of(pl_module.family, data)
+        self.origin = origin_of(pl_module, data)
         known = load_known(self.folder) if self.resume else None
         if known is not None:
             state = load_partial(self.folder, trainer.global_rank, trainer.world_size, self.origin)
@@ -228,13 +228,14 @@ class Progress(Callback):
             self.meter.close()
 
 
-def origin_of(family: Family, data: Stream) -> dict[str, str]:
+def origin_of(analysis: Analysis, data: Stream) -> dict[str, str]:
     """Fingerprints of what the sums of a pass depend on besides the config.
 
     Args:
-        family: The models that are read.
+        analysis: What adds up, with the models that it reads.
         data: What they read.
     """
+    family = analysis.family
     weights = {
         f"{name}/{key}": tensor
         for name, model in family.models.items()
@@ -243,6 +244,9 @@ def origin_of(family: Family, data: Stream) -> dict[str, str]:
     origin = {"version": __version__, "models": digest(weights), "text": data.fingerprint()}
     if family.tokenizer is not None:
         origin["tokenizer"] = tokenizer_fingerprint(family.tokenizer)
+    package = registry.package(analysis.settings.kind)
+    if package is not None:
+        origin["package"] = package.release
     return origin
 
 

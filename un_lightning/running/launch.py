@@ -46,7 +46,7 @@ def run_report(config: Config, plain: dict[str, Any]) -> None:
         if current.folder is None:
             return
         results = results_of(report)
-        results.scalars["analysis"] = config.analysis.kind
+        results.scalars |= _said_by(config.analysis.kind)
         current.conclude(results, 0)
 
 
@@ -103,7 +103,7 @@ def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
         rate = round(progress.units / progress.seconds, 1) if progress.seconds else 0.0
         results.scalars |= data.facts()
         results.scalars |= {
-            "analysis": config.analysis.kind,
+            **_said_by(config.analysis.kind),
             "family": family.name,
             "models": list(family.models),
             "reference": family.reference,
@@ -117,6 +117,12 @@ def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
             results.scalars["memory/planned_gb"] = round(analysis.planned / 1e9, 3)
         current.conclude(results, data.facts()["tokens"])
         record.clear_partial(current.folder)
+
+
+def _said_by(kind: str) -> dict[str, str]:
+    """What found the results: the analysis, and the package where another one brings it."""
+    package = registry.package(kind)
+    return {"analysis": kind} | ({} if package is None else {"package": package.release})
 
 
 def prepare(config: Config, plain: dict[str, Any]) -> None:  # noqa: ARG001
