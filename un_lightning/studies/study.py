@@ -23,7 +23,7 @@ from un_lightning.tracking.logger import is_global_zero
 
 
 RunPass = Callable[[Config, dict[str, Any]], None]
-"""Carries out one part, as `launch.run_pass` does."""
+"""Carries out one part, as `launch.run` does."""
 
 
 class Part(NamedTuple):
