@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from un_lightning.config import DataConfig, DataSource
+from un_lightning.config import DataConfig, DataSource, Order
 from un_lightning.data.files import Files
 from un_lightning.errors import UserError
 
@@ -39,7 +39,7 @@ def read():
     """Open the source; returns it and its documents."""
 
     def documents(path, **changes):
-        settings = {"source": DataSource.files, "path": str(path), "min_characters": 0}
+        settings = {"source": DataSource.files, "path": str(path), "min_characters": 0, "order": Order.given}
         source = Files(DataConfig(**(settings | changes)))
         return source, list(source)
 
@@ -57,7 +57,7 @@ def test_records_and_their_subsets(tmp_path, read, ending):
     assert [document.text for document in documents] == TEXTS
     assert [document.subset for document in documents] == ["x", "y", "all"]
     assert [document.name for document in documents] == [f"text.{ending}#{n}" for n in range(3)]
-    assert source.problems == {}
+    assert source.problems == {"without a subset": 1}
 
 
 def test_columns_with_other_names(tmp_path, read):

@@ -3,7 +3,7 @@
 import datasets
 import pytest
 
-from un_lightning.config import DataConfig, DataSource, Part
+from un_lightning.config import DataConfig, DataSource, Order, Part
 from un_lightning.data.hub import Hub
 from un_lightning.errors import UserError
 
@@ -26,6 +26,7 @@ def config():
         revision="abc",
         subset_column="meta.pile_set_name",
         min_characters=3,
+        order=Order.given,
     )
 
 

@@ -26,7 +26,7 @@ from un_lightning.config.correlation import (
     Pairs,
     Split,
 )
-from un_lightning.config.data import DataConfig, DataSource, Exclude, Part
+from un_lightning.config.data import DataConfig, DataSource, Exclude, Order, Part
 from un_lightning.config.declarations import Declaration, Way
 from un_lightning.config.emergence import EmergenceConfig
 from un_lightning.config.engine import LoggerConfig, LoggerKind, Strategy, TrainerConfig, WandbMode
@@ -72,6 +72,7 @@ __all__ = [
     "NeuronTableConfig",
     "OneModelConfig",
     "Pairs",
+    "Order",
     "Part",
     "Site",
     "PredictionConfig",

@@ -9,6 +9,7 @@ from un_lightning.config.checks import at_least, require
 class DataSource(StrEnum):
     """Where the text comes from."""
 
+    sample = "sample"
     local = "local"
     files = "files"
     hub = "hub"
@@ -23,6 +24,13 @@ class Part(StrEnum):
     all = "all"
 
 
+class Order(StrEnum):
+    """Which documents a token budget takes: `seeded` draws from all of them, `given` takes the first ones."""
+
+    seeded = "seeded"
+    given = "given"
+
+
 class Exclude(StrEnum):
     """Tokens that no statistic counts: `paper` is BOS, EOS, padding and the single newline."""
 
@@ -35,7 +43,7 @@ class Exclude(StrEnum):
 class DataConfig:
     """Text, and how it becomes blocks of tokens."""
 
-    source: DataSource = DataSource.local
+    source: DataSource = DataSource.sample
     path: str | None = None
     """files: file, folder or glob; hub: dataset id; store: folder of a store or saved `datasets` table."""
     subset_name: str | None = None
@@ -45,7 +53,13 @@ class DataConfig:
     text_column: str = "text"
     subset_column: str | None = None
     """Column of the subset label; dots reach into records, as in `meta.pile_set_name`."""
+    subset: list[str] | None = None
+    """Subsets that are read; null reads all."""
     part: Part = Part.all
+    order: Order = Order.seeded
+    """seeded: a token budget is a sample of all documents; given: the first documents of the first files."""
+    draw: int = 0
+    """Seed of the order of documents, and so of which ones a token budget draws."""
     min_characters: int = 50
     """Shorter documents are dropped (the paper drops those of at most 50 characters)."""
     tokenizer: str | None = None
@@ -65,6 +79,11 @@ class DataConfig:
     """Folder in which stores are kept; null is `UN_LIGHTNING_CACHE` or `~/.cache/un-lightning`."""
 
     def __post_init__(self) -> None:
-        at_least("data", self, context=2, tokens=1, batch_size=1, workers=0, min_characters=0, seed=0)
-        if self.source is not DataSource.local:
+        at_least("data", self, context=2, tokens=1, batch_size=1, workers=0, min_characters=0, seed=0, draw=0)
+        if self.source is DataSource.sample:
+            require(
+                self.part is not Part.train,
+                "data.part=train: all text of data=sample is held out; use data=local or data=files to train",
+            )
+        elif self.source is not DataSource.local:
             require(self.path is not None, f"data.source={self.source} needs data.path")

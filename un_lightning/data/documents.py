@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import xxhash
 
-from un_lightning.config import Part
+from un_lightning.config import DataConfig, Part
 
 
 HELD_OUT = 10
@@ -33,6 +33,17 @@ class Source(Protocol):
     def fingerprint(self) -> dict[str, object]:
         """Everything that a store of this source depends on, as JSON values."""
         ...
+
+
+def chosen_facts(config: DataConfig) -> dict[str, object]:
+    """What every source's fingerprint says of the choice and the order of its documents."""
+    return {
+        "part": str(config.part),
+        "minimum": config.min_characters,
+        "order": str(config.order),
+        "draw": config.draw,
+        "subset": sorted(config.subset) if config.subset else None,
+    }
 
 
 def stable_hash(text: str) -> int:

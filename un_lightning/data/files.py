@@ -2,29 +2,31 @@
 
 import glob
 import io
-import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from un_lightning.config import DataConfig
-from un_lightning.data.documents import Document, belongs
+from un_lightning.config import DataConfig, Order
+from un_lightning.data.documents import Document, belongs, chosen_facts
+from un_lightning.data.order import in_seeded_order
+from un_lightning.data.records import Candidate, Reader, Record, parse
 from un_lightning.errors import UserError
 from un_lightning.files import reason
 
 
 ENDINGS = (".jsonl", ".jsonl.zst", ".parquet", ".txt")
 
-MISSING_SUBSET = "all"
-"""Subset of a document without a label."""
+Wanted = Callable[[str], bool]
 
 
 class Files:
-    """Documents of every matching file, in the order of the paths.
+    """Documents of every matching file, in a seeded order over all of them or in the order of the paths.
 
     A record that is no JSON, or has no text, is counted in `problems` and skipped. A file that cannot be
     read, or that was cut off, ends the reading with a `UserError` that names it.
@@ -33,86 +35,119 @@ class Files:
     def __init__(self, config: DataConfig) -> None:
         self.config = config
         self.problems: Counter[str] = Counter()
+        self.reader = Reader(config, self.problems)
         self.paths = _expand(str(config.path))
+        """For each file its path and its name below `data.path`, the same wherever the folder lies."""
 
     def fingerprint(self) -> dict[str, object]:
-        """Names, sizes and times of the files, and the columns that are read."""
+        """Names, sizes and times of the files, and what is read of them in which order."""
         try:
             files = [(str(p.resolve()), (s := p.stat()).st_size, s.st_mtime_ns) for p in self.paths]
         except OSError as error:
             raise UserError(f"cannot read {error.filename}: {reason(error)}") from error
-        return {
-            "kind": "files",
-            "files": files,
-            "part": str(self.config.part),
-            "minimum": self.config.min_characters,
-            "columns": [self.config.text_column, self.config.subset_column],
-        }
+        columns = [self.config.text_column, self.config.subset_column]
+        return {"kind": "files", "files": files, "columns": columns} | chosen_facts(self.config)
 
     def __iter__(self) -> Iterator[Document]:
         """Yield the documents of this part that are long enough."""
-        for path in self.paths:
+        c = self.config
+        given = c.order is Order.given
+        found = self._all(lambda _: True) if given else in_seeded_order(self._all, c.draw)
+        for candidate in found:
+            document = self.reader.read(candidate)
+            if document is not None:
+                yield document
+        self.reader.finish()
+
+    def _all(self, wanted: Wanted) -> Iterator[Candidate]:
+        """Documents of the part in the order of the paths, without those that nobody wants."""
+        self.problems.pop(self._left, None)
+        part = self.config.part
+        for path, below in self.paths.items():
+
+            def wants(name: str) -> bool:
+                if belongs(name, part):
+                    return wanted(name)
+                self.problems[self._left] += 1
+                return False
+
             try:
-                for index, record in enumerate(self._records(path)):
-                    document = to_document(record, f"{path.name}#{index}", self.config, self.problems)
-                    if document is not None:
-                        yield document
+                yield from self._candidates(path, below, wants)
             except (OSError, pa.ArrowException) as error:
                 raise UserError(f"cannot read {path}: {error}") from error
 
-    def _records(self, path: Path) -> Iterator[dict[str, Any] | None]:
+    @property
+    def _left(self) -> str:
+        return f"not in data.part={self.config.part}"
+
+    def _candidates(self, path: Path, below: str, wants: Wanted) -> Iterator[Candidate]:
         if path.name.endswith(".parquet"):
-            columns = [self.config.text_column, self.config.subset_column]
-            roots = [c.split(".")[0] for c in columns if c is not None]
-            with pq.ParquetFile(path) as table:
-                names = table.schema_arrow.names
-                if roots[0] not in names:
-                    raise UserError(
-                        f"{path} has no column '{roots[0]}', only {', '.join(names)}: set data.text_column"
-                    )
-                known = [c for c in roots if c in names]
-                for batch in table.iter_batches(batch_size=256, columns=known):
-                    yield from batch.to_pylist()
+            yield from self._of_table(path, below, wants)
         elif path.name.endswith(".txt"):
-            yield {self.config.text_column: path.read_text(encoding="utf-8-sig", errors="replace")}
+            if wants(name := f"{below}#0"):
+                yield Candidate(name, path.stat().st_size, partial(self._whole, path))
         else:
             with _lines(path) as lines:
-                yield from (_parse(line) for line in lines if not line.isspace())
+                for index, line in enumerate(line for line in lines if not line.isspace()):
+                    if wants(name := f"{below}#{index}"):
+                        yield Candidate(name, len(line), partial(parse, line))
+
+    def _whole(self, path: Path) -> Record:
+        try:
+            return {self.config.text_column: path.read_text(encoding="utf-8-sig", errors="replace")}
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error}") from error
+
+    def _of_table(self, path: Path, below: str, wants: Wanted) -> Iterator[Candidate]:
+        columns = {"text_column": self.config.text_column, "subset_column": self.config.subset_column}
+        with pq.ParquetFile(path) as table:
+            names = table.schema_arrow.names
+            roots = []
+            for key, column in columns.items():
+                if column is None:
+                    continue
+                root = column if column in names else column.split(".")[0]
+                if root not in names:
+                    raise UserError(f"{path} has no column '{root}', only {', '.join(names)}: set data.{key}")
+                roots.append(root)
+            index = 0
+            for batch in table.iter_batches(batch_size=256, columns=roots):
+                named = [(row, f"{below}#{index + row}") for row in range(len(batch))]
+                index += len(batch)
+                kept = [(row, name) for row, name in named if wants(name)]
+                records: list[Any] = batch.take(pa.array([row for row, _ in kept], pa.int64())).to_pylist()
+                for (_, name), record in zip(kept, records, strict=True):
+                    text = record.get(roots[0])
+                    size = len(text) if isinstance(text, str) else 1
+                    yield Candidate(name, size, lambda record=record: record)
 
 
-def to_document(
-    record: dict[str, Any] | None, name: str, config: DataConfig, problems: Counter[str]
-) -> Document | None:
-    """The document of a record, or None (counted in `problems`) if it is broken, short or not in the part."""
-    text = _reach(record, config.text_column)
-    if not isinstance(text, str):
-        problems["broken"] += 1
-        return None
-    if len(text) <= config.min_characters:
-        problems["short"] += 1
-        return None
-    if not belongs(name, config.part):
-        return None
-    subset = _reach(record, config.subset_column) if config.subset_column else None
-    return Document(name, _clean(text), MISSING_SUBSET if subset is None else _clean(str(subset)))
-
-
-def _expand(pattern: str) -> list[Path]:
+def _expand(pattern: str) -> dict[Path, str]:
     path = Path(pattern).expanduser()
+    root = path
     if path.is_dir():
         found = [p for p in path.rglob("*") if p.name.endswith(ENDINGS) and not p.is_dir()]
     elif path.is_file():
-        found = [path]
+        found, root = [path], path.parent
     else:
         found = [Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file()]
-    if not found:
+        root = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
+    names = {p: p.relative_to(root).as_posix() for p in sorted(found)}
+    if not path.is_file():
+        names = {p: name for p, name in names.items() if not _is_copy(name)}
+    if not names:
         raise UserError(
             f"data.path={pattern}: no such file, or no file in it that ends in {', '.join(ENDINGS)}"
         )
-    unknown = [p for p in found if not p.name.endswith(ENDINGS)]
+    unknown = [p for p in names if not p.name.endswith(ENDINGS)]
     if unknown:
         raise UserError(f"{unknown[0]}: the ending must be one of {', '.join(ENDINGS)}")
-    return sorted(found)
+    return names
+
+
+def _is_copy(name: str) -> bool:
+    """Whether a file is hidden or in a hidden folder, as copies of editors and notebooks are."""
+    return name.endswith("~") or any(part.startswith(".") for part in name.split("/"))
 
 
 def _lines(path: Path) -> io.TextIOBase:
@@ -120,25 +155,3 @@ def _lines(path: Path) -> io.TextIOBase:
     compression = "zstd" if path.name.endswith(".zst") else None
     stream: Any = pa.input_stream(str(path), compression=compression)
     return io.TextIOWrapper(io.BufferedReader(stream, 1 << 20), encoding="utf-8-sig", errors="replace")
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _clean(text: str) -> str:
-    """The text with question marks for half characters, which JSON can hold and no tokenizer takes."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _reach(record: Any, column: str) -> Any:
-    """The value at a dotted column name; None where the path breaks off."""
-    if isinstance(record, dict) and column in record:
-        return record[column]
-    for key in column.split("."):
-        record = record.get(key) if isinstance(record, dict) else None
-    return record

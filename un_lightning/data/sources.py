@@ -5,6 +5,7 @@ from un_lightning.data.documents import Source
 from un_lightning.data.files import Files
 from un_lightning.data.hub import Hub
 from un_lightning.data.local_text import LocalText
+from un_lightning.data.sample_text import SampleText
 
 
 def open_source(config: DataConfig) -> Source:
@@ -17,6 +18,8 @@ def open_source(config: DataConfig) -> Source:
         return Files(config)
     if config.source is DataSource.hub:
         return Hub(config)
+    if config.source is DataSource.sample:
+        return SampleText(config)
     if config.source is DataSource.local:
         return LocalText(config.part, config.min_characters)
     raise ValueError("a store holds blocks, not documents")
