@@ -30,8 +30,8 @@ def in_seeded_order(
     """All documents of a source in the order of their keys.
 
     Args:
-        candidates: Reads the source from its beginning and yields the documents whose names are wanted, by the
-            function that it is given; called until nothing is left.
+        candidates: Reads the source from its beginning and yields documents whose names are wanted,
+            by the function that it is given; called until nothing is left.
         seed: Seed of the order.
         characters: How much to hold at once. The order does not depend on it.
 

@@ -10,7 +10,7 @@ from un_lightning.data.writer import file_hash
 
 
 SAMPLE = Path(__file__).with_name("sample") / "documents.jsonl.zst"
-"""Excerpts with subset, package, version and licence (`sample/NOTICE`); docs/corpus.md says how it is made."""
+"""Excerpts with subset, package, version and licence (`sample/NOTICE`), as docs/corpus.md makes them."""
 
 
 class SampleText(Files):
