@@ -8,6 +8,7 @@ import torch
 from tests.analyses.correlation.test_analysis import NEURONS, Lookup, captured, counted, family, gpt2
 from tests.reference import correlation as reference
 from tests.reference import measures as brute
+from tests.reference.chance import mean_over_draws
 from un_lightning.analyses.correlation.analysis import CorrelationAnalysis
 from un_lightning.analyses.correlation.baselines import draw_seed
 from un_lightning.analyses.correlation.pair_measures import _OF_PRODUCTS
@@ -188,7 +189,7 @@ def test_the_permutation_baseline_equals_a_second_pass(validate, tokens, batch_s
     own = neurons.query("model == 'a'")
     np.testing.assert_allclose(own["mean_baseline"], both.mean((0, 1)), atol=2e-6)
     np.testing.assert_allclose(own["max_baseline"], both.mean(1).max(0), atol=2e-6)
-    np.testing.assert_allclose(own["baseline_stderr"], both.mean(0).std(0, ddof=1) / np.sqrt(2), atol=2e-6)
+    np.testing.assert_allclose(own["baseline_stderr"], mean_over_draws(both)[1], atol=2e-6)
     back = neurons.query("model == 'b'")
     np.testing.assert_allclose(back["mean_baseline"], expected["b"][1].mean(0), atol=2e-6)
 

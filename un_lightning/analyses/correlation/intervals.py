@@ -5,6 +5,7 @@ few that a group's border cuts, and leaving out a group leaves out documents (me
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,14 @@ LEAST_GROUPS = 2
 def groups_of_share(groups: int, shares: int) -> int:
     """Groups of batches that one share of the batches has, where all together shall have so many."""
     return max(LEAST_GROUPS, -(-groups // shares))
+
+
+class WithoutEach(NamedTuple):
+    """What leaving out one group at a time leaves of one model's mean correlations."""
+
+    corr: Float[np.ndarray, "groups units"]
+    tokens: Float[np.ndarray, " groups"]
+    """Of the group that is left out."""
 
 
 class Intervals:
@@ -64,6 +73,8 @@ class Intervals:
         self.sums, self.groups = sums, groups_of_share(groups, shares)
         self.latest: tuple[int, list[RowBlock]] | None = None
         """The group that was read out last, and which blocks."""
+        self.without: dict[str, WithoutEach] = {}
+        """Of each model, filled by `columns`."""
         device = next(iter(sums.values())).tensors["sum"].device
         sizes = {name: one.count for name, one in units.items()}
         self.units = {
@@ -192,13 +203,13 @@ class Intervals:
         Args:
             mine: The model.
             best: Index of each unit's best partner in each other model.
-            table: The model's rows of the neuron table, with mean_corr, excess_corr, baseline_stderr.
+            table: The model's rows of the neuron table, with valid and mean_corr.
             confidence: Of the intervals, such as 0.95.
 
         Returns:
-            `followed`, `corr_stderr`, `mean_corr_low`, `mean_corr_high` (on Fisher's z scale),
-            `excess_low`, `excess_high` (the baseline's standard error included) and `split_corr`: the
-            mean correlation with partners chosen on one half of the tokens, measured on the other.
+            `followed`, `corr_stderr`, `mean_corr_low`, `mean_corr_high` (on Fisher's z scale) and
+            `split_corr`: the mean correlation with partners chosen on one half of the tokens, measured on
+            the other.
         """
         followed, whole, without, split = [], [], [], []
         tokens = torch.empty(0)
@@ -219,11 +230,10 @@ class Intervals:
         error_z = standard_error(_z(value), _z(left_out), tokens).cpu().numpy()
         missing = ~torch.stack(followed).all(0).cpu().numpy() | ~table["valid"].to_numpy()
         error[missing] = error_z[missing] = np.nan
+        self.without[mine] = WithoutEach(left_out.cpu().numpy(), tokens.cpu().numpy())
         reach = student.ppf(0.5 + confidence / 2, max(len(tokens) - 1, 1))
-        mean, excess = table["mean_corr"].to_numpy(), table["excess_corr"].to_numpy()
-        draws = np.nan_to_num(table["baseline_stderr"].to_numpy())
+        mean = table["mean_corr"].to_numpy()
         centre = np.arctanh(np.clip(mean, -1 + 1e-12, 1 - 1e-12))
-        spread = reach * np.sqrt(error**2 + draws**2)
         split_corr = torch.stack(split).mean(0).cpu().numpy()
         split_corr[~table["valid"].to_numpy()] = np.nan
         return pd.DataFrame(
@@ -232,8 +242,6 @@ class Intervals:
                 "corr_stderr": error,
                 "mean_corr_low": np.tanh(centre - reach * error_z),
                 "mean_corr_high": np.tanh(centre + reach * error_z),
-                "excess_low": excess - spread,
-                "excess_high": excess + spread,
                 "split_corr": split_corr,
             },
             index=table.index,

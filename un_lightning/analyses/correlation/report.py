@@ -4,17 +4,17 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from un_lightning.analyses.correlation.excess import compare, excess_bounds, neuron_table
 from un_lightning.analyses.correlation.intervals import Intervals
 from un_lightning.analyses.correlation.measure_report import FamilyMeasures
 from un_lightning.analyses.correlation.member_sums import MemberSums
 from un_lightning.analyses.correlation.pair_correlation import PairFindings, View
-from un_lightning.config import Baseline, CorrelationConfig
+from un_lightning.analyses.correlation.summary import Found, correlation_headline, correlation_scalars
+from un_lightning.config import CorrelationConfig
 from un_lightning.errors import UserError
 from un_lightning.figures import correlation as figures
-from un_lightning.models.units import Units
 from un_lightning.results.results import Results
 from un_lightning.stats.pair_sums import ModelSums
 
@@ -45,15 +45,18 @@ def correlation_results(
     refuse_broken(members)
     views: dict[str, dict[str, View]] = {name: {} for name in members}
     measures = FamilyMeasures(config)
-    for (left, right), found in findings.items():
-        views[left][right], views[right][left] = found.views(members[left], members[right])
-        measures.add((left, right), found, (sums[left], sums[right]), count)
-    tables = []
+    for (left, right), pair in findings.items():
+        views[left][right], views[right][left] = pair.views(members[left], members[right])
+        measures.add((left, right), pair, (sums[left], sums[right]), count)
+    tables, compared = [], {}
     for name in members:
-        table = neuron_table(members[name], views[name], config.threshold)
+        compared[name] = compare(members[name], views[name])
+        table = neuron_table(members[name], compared[name], config.threshold)
         if intervals is not None:
             best = {other: view.summary.best_index[:, 0] for other, view in views[name].items()}
             table = table.join(intervals.columns(name, best, table, config.confidence))
+            degrees = len(intervals.without[name].tokens) - 1
+            table = table.join(excess_bounds(table, compared[name], degrees, config.confidence))
         tables.append(measures.join(table, members[name]))
     neurons = pd.concat(tables, ignore_index=True)
     matches = pd.concat([match_table(members, name, views[name]) for name in members], ignore_index=True)
@@ -61,7 +64,9 @@ def correlation_results(
     layer_match = layer_match_table(matches, {name: len(m.units.widths) for name, m in members.items()})
     own = neurons[neurons["model"] == reference]
     own_match = layer_match[layer_match["model"] == reference]
-    results = Results(scalars=correlation_scalars(config, own, neurons, len(views[reference]), count))
+    without = None if intervals is None else intervals.without[reference]
+    found = Found(neurons, reference, compared[reference], count, without)
+    results = Results(scalars=correlation_scalars(config, found))
     results.tables = {
         "neurons": neurons, "matches": matches, "summaries": summaries, "layer_match": layer_match,
     }  # fmt: skip
@@ -84,30 +89,6 @@ def refuse_broken(members: Mapping[str, MemberSums]) -> None:
                 f"no unit of '{name}' can be correlated: each is constant, or was NaN or infinite at some "
                 "token of this text; leave the model out of models.members"
             )
-
-
-def neuron_table(member: MemberSums, views: dict[str, View], threshold: float) -> pd.DataFrame:
-    """One row a unit: correlation, baseline and excess over the other models (paper eq. 3).
-
-    `max_corr`, `mean_corr` and `min_corr` are over the other models, of the largest correlation with any
-    of their units; the same for the baseline, averaged over draws. Invalid units have NaN.
-    """
-    valid = member.moments.valid.cpu().numpy()
-    corr = np.stack([view.summary.best[:, 0].double().cpu().numpy() for view in views.values()])
-    drawn = np.stack([view.baseline.double().cpu().numpy() for view in views.values()])
-    corr[:, ~valid] = np.nan
-    corr[~np.isfinite(corr)] = np.nan  # a model without a valid unit has no largest correlation
-    drawn[:, :, ~valid] = np.nan
-    baseline = drawn.mean(1)
-    layer, neuron = member.units.locate(np.arange(member.units.count))
-    table = pd.DataFrame({"model": member.units.model, "layer": layer, "neuron": neuron, "valid": valid})
-    for name, values in (("corr", corr), ("baseline", baseline)):
-        for what in ("max", "mean", "min"):
-            table[f"{what}_{name}"] = getattr(values, what)(axis=0)
-    table["baseline_stderr"] = _standard_error(drawn.mean(0))
-    table["excess_corr"] = table["mean_corr"] - table["mean_baseline"]
-    table["universal"] = table["excess_corr"] > threshold
-    return table
 
 
 def layer_match_table(matches: pd.DataFrame, layers: dict[str, int]) -> pd.DataFrame:
@@ -197,76 +178,3 @@ def _summaries(members: dict[str, MemberSums], name: str, views: dict[str, View]
         part["histogram"] = list(view.summary.histogram.to("cpu").int().numpy())
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
-
-
-def _standard_error(drawn: Float[np.ndarray, "draws units"]) -> Float[np.ndarray, " units"]:
-    """Standard error of the mean over draws; NaN for a single draw."""
-    if len(drawn) < 2:
-        return np.full(drawn.shape[1], np.nan)
-    return drawn.std(axis=0, ddof=1) / np.sqrt(len(drawn))
-
-
-def correlation_scalars(
-    config: CorrelationConfig, own: pd.DataFrame, neurons: pd.DataFrame, others: int, count: int
-) -> dict[str, float | int | str | bool | list]:
-    """Numbers of the summary, about the reference unless a name says otherwise.
-
-    Args:
-        config: The threshold.
-        own: Rows of the reference.
-        neurons: Rows of all models.
-        others: Models that the reference is compared with.
-        count: Counted tokens.
-    """
-    universal = int(own["universal"].sum())
-    scalars: dict[str, float | int | str | bool | list] = {
-        "universal/count": universal,
-        "universal/percent": 100 * universal / len(own),
-        "excess/mean": float(own["excess_corr"].mean()),
-        "excess/max": float(own["excess_corr"].max()),
-        "max_corr/mean": float(own["mean_corr"].mean()),
-        "baseline/mean": float(own["mean_baseline"].mean()),
-        "baseline/stderr": float(own["baseline_stderr"].mean()),
-        "neurons/count": len(own),
-        "neurons/invalid": int((~own["valid"]).sum()),
-        "threshold": config.threshold,
-        "others": others,
-        "counted_tokens": count,
-    }
-    if "excess_low" in own:
-        scalars["universal/low"] = int((own["excess_low"] > config.threshold).sum())
-        scalars["universal/high"] = int(
-            (own["universal"] & ~own["followed"] | (own["excess_high"] > config.threshold)).sum()
-        )
-        scalars["neurons/not_followed"] = int((own["valid"] & ~own["followed"]).sum())
-        scalars["split_corr/mean"] = float(own["split_corr"].mean())
-        scalars["confidence"] = config.confidence
-    for name, table in neurons.groupby("model"):
-        scalars[f"universal/percent/{name}"] = float(100 * table["universal"].mean())
-    return scalars
-
-
-def correlation_headline(
-    scalars: dict, reference: str, units: Units, baseline: Baseline
-) -> list[tuple[str, str]]:
-    """The rows that end a run, from its scalars."""
-    invalid = scalars["neurons/invalid"]
-    return [
-        (
-            f"Universal units of '{reference}' (excess > {scalars['threshold']:g})",
-            f"{scalars['universal/count']} of {units.count} ({scalars['universal/percent']:.2f} %)",
-        ),
-        (f"Max correlation, mean over {scalars['others']} other models", f"{scalars['max_corr/mean']:.3f}"),
-        (
-            f"Baseline: {baseline} (± standard error)",
-            f"{scalars['baseline/mean']:.3f} ± {scalars['baseline/stderr']:.4f}",
-        ),
-        (
-            "Excess correlation, mean and largest",
-            f"{scalars['excess/mean']:.3f}, {scalars['excess/max']:.3f}",
-        ),
-        (
-            "Tokens counted",
-            f"{scalars['counted_tokens']:,}" + (f"; {invalid} invalid units" if invalid else ""),
-        ),
-    ]

@@ -8,17 +8,16 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from un_lightning.analyses.correlation.excess import compare, neuron_table
 from un_lightning.analyses.correlation.member_sums import MemberSums
 from un_lightning.analyses.correlation.pair_correlation import View
 from un_lightning.analyses.correlation.report import (
     correlation_figures,
-    correlation_headline,
-    correlation_scalars,
     layer_match_table,
     match_table,
-    neuron_table,
     refuse_broken,
 )
+from un_lightning.analyses.correlation.summary import Found, correlation_headline, correlation_scalars
 from un_lightning.config import CorrelationConfig
 from un_lightning.results.results import Results
 from un_lightning.stats.followed_pairs import FollowedPairs
@@ -68,9 +67,10 @@ def screen_results(
             views[own][other] = view
             certified[own] &= certificates(view, pairs.sides[side], effective[own], share)
             below_floor[own] |= pairs.has_given_up(side)
-    tables = []
+    tables, compared = [], {}
     for name, member in members.items():
-        table = neuron_table(member, views[name], config.threshold)
+        compared[name] = compare(member, views[name])
+        table = neuron_table(member, compared[name], config.threshold)
         table["certified"] = certified[name].cpu().numpy()
         table["below_floor"] = (below_floor[name] & members[name].moments.valid).cpu().numpy()
         tables.append(table)
@@ -79,7 +79,8 @@ def screen_results(
     layer_match = layer_match_table(matches, {name: len(m.units.widths) for name, m in members.items()})
     own = neurons[neurons["model"] == reference]
     own_match = layer_match[layer_match["model"] == reference]
-    results = Results(scalars=correlation_scalars(config, own, neurons, len(views[reference]), count))
+    found = Found(neurons, reference, compared[reference], count)
+    results = Results(scalars=correlation_scalars(config, found))
     results.scalars |= {
         "screen/certified_percent": percent(own["certified"], own["valid"]),
         "screen/certified_percent_universal": percent(own["certified"], own["universal"]),
