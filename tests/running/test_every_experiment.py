@@ -85,7 +85,10 @@ TRAINING = {
 }  # fmt: skip
 ALIKE = ("stanford_gpt2_medium", "pythia_160m")
 """Families whose figures are those of GPT-2 small, which are made."""
-TRAINED = {"tiny/train": "model", "tiny/tokenizer": "tokenizer"}
+TRAINED = {
+    "tiny/train": "model", "tiny/tokenizer": "tokenizer",
+    "un_squared/train": "model/seed-0", "un_squared/tokenizer": "tokenizer",
+}  # fmt: skip
 """Folder of what an experiment trains."""
 MAY_BE_EMPTY = {"duplicates"}
 """Tables of what random models need not have."""

@@ -87,3 +87,10 @@ class FromStep:
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.start, self.steps))
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing, for `start` says all; without it Lightning warns that a resumed training is unreliable."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Nothing is to be restored."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from un_lightning.config import LanguageModelConfig
+from un_lightning.models.quiet import quiet_transformers
 from un_lightning.training.blocks import Blocks
 
 
@@ -140,4 +141,5 @@ def save_half(model: GPT2LMHeadModel, folder: Path) -> None:
     """
     tied = set(model.all_tied_weights_keys) if model.config.tie_word_embeddings else set()
     state = {n: value.to(torch.float16) for n, value in model.state_dict().items() if n not in tied}
-    model.save_pretrained(folder, state_dict=state)
+    with quiet_transformers():  # a bar for each checkpoint would bury what the terminal says
+        model.save_pretrained(folder, state_dict=state)
