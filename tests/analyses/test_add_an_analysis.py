@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +14,9 @@ import pytest
 import torch
 
 from tests.analyses.correlation.test_analysis import captured, family, gpt2
+from tests.processes import finish, start
+from un_lightning import analyses, cli
+from un_lightning.config import declarations
 
 
 REPOSITORY = Path(__file__).parents[2]
@@ -23,7 +25,6 @@ BLOCKS = re.findall(r"^(?:`([\w.]+)`[^\n]*\n\n)?```(\w*)\n(.*?)^```$", PAGE, fla
 FILES = {name: text for name, _, text in BLOCKS if name}
 (ENTRY,) = (text for name, language, text in BLOCKS if language and not name)
 OUTSIDE, INSIDE = (text for _, language, text in BLOCKS if not language)
-RUN = "experiment=tiny/universality analysis=firing"
 
 
 def test_the_whole_analysis_is_short():
@@ -65,44 +66,57 @@ def package(tmp_path):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of this repository with the analysis in it."""
+    """A folder with what this repository gets: the analysis, and its line in the table."""
     folder = tmp_path / "checkout"
-    for name in ("un_lightning", "configs", "experiments"):
-        shutil.copytree(REPOSITORY / name, folder / name)
-    shutil.copy(REPOSITORY / "pyproject.toml", folder)
-    (folder / "un_lightning" / "analyses" / "firing.py").write_text(FILES["firing.py"])
-    declarations = folder / "un_lightning" / "config" / "declarations.py"
-    head, start, rest = declarations.read_text().partition("OURS: dict[str, Declaration] = {\n")
-    assert start
-    declarations.write_text(f"{head}{start}{ENTRY}{rest}")
-    return folder, {"PYTHONPATH": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    table = "un_lightning/config/declarations.py"
+    head, first, rest = (REPOSITORY / table).read_text().partition("OURS: dict[str, Declaration] = {\n")
+    assert first
+    texts = {"un_lightning/analyses/firing.py": FILES["firing.py"], table: f"{head}{first}{ENTRY}{rest}"}
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def run_inside(checkout, command):
+    """Carry out a command with the analysis in the package, without importing the rest of it again."""
+    os.chdir(checkout)
+    analyses.__path__.append(str(checkout / "un_lightning" / "analyses"))
+    changed = dict(vars(declarations))
+    exec((checkout / "un_lightning" / "config" / "declarations.py").read_text(), changed)
+    (new,) = changed["OURS"].keys() - declarations.OURS.keys()
+    declarations.OURS[new] = declarations.Declaration(**vars(changed["OURS"][new]))
+    program, script, *argv = command.split()
+    assert (program, script) == ("python", "experiments/run.py")
+    sys.argv = [str(REPOSITORY / script), *argv]
+    cli.launch("run", argv)
 
 
 @pytest.mark.slow
-def test_it_runs_outside_and_inside_this_package(package, checkout):
-    assert all(RUN in commands for commands in (OUTSIDE, INSIDE))
-    begun = [
-        subprocess.Popen(
-            ["bash", "-ec", commands], cwd=folder, env={**os.environ, **environment}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        for commands, (folder, environment) in ((OUTSIDE, package), (INSIDE, checkout))
-    ]  # fmt: skip
-    said = [process.communicate(timeout=300)[0] for process in begun]
-    assert [process.returncode for process in begun] == [0, 0], said
-    assert all("Mean firing rate" in text for text in said)
+def test_it_runs_outside_and_inside_this_package(package, checkout, tmp_path):
+    folder, environment = package
+    outside = subprocess.Popen(
+        ["bash", "-ec", OUTSIDE], cwd=folder, env={**os.environ, **environment}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    said = tmp_path / "said.txt"
+    assert finish(start(run_inside, checkout, INSIDE, output=said)) == [0], said.read_text()
+    answers = [outside.communicate(timeout=300)[0], said.read_text()]
+    assert outside.returncode == 0, answers[0]
+    assert all("Mean firing rate" in answer for answer in answers)
     tables = [
-        pd.read_parquet(folder / "runs/tiny/firing/latest/tables/neurons.parquet")
-        for folder, _ in (package, checkout)
+        pd.read_parquet(place / "runs/tiny/firing/latest/tables/neurons.parquet")
+        for place in (folder, checkout)
     ]
     pd.testing.assert_frame_equal(*tables)
     assert 0 < tables[0]["rate"].mean() < 1
 
 
-def test_the_files_keep_the_rules_of_this_project(checkout):
-    folder, environment = checkout
-    files = ["un_lightning/analyses/firing.py", "un_lightning/config/declarations.py"]
-    for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
-        ruff = Path(sys.executable).with_name("ruff")
-        done = subprocess.run([ruff, *command, *files], cwd=folder, capture_output=True, text=True)
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
+def test_the_files_keep_the_rules_of_this_project(checkout, command):
+    ruff = Path(sys.executable).with_name("ruff")
+    for name in ("un_lightning/analyses/firing.py", "un_lightning/config/declarations.py"):
+        as_if = [*command, "--no-cache", "--stdin-filename", str(REPOSITORY / name), "-"]
+        text = (checkout / name).read_text()
+        done = subprocess.run([ruff, *as_if], input=text, cwd=REPOSITORY, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout
