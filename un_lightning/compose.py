@@ -137,6 +137,8 @@ def _own_configs(arguments: list[str]) -> tuple[list[str], list[str]]:
         name, _, value = word.partition("=")
         if name in ("--config-dir", "-cd"):
             folder = Path(value or next(rest, "")).absolute()
+            if not folder.is_dir():  # as Hydra says it on the command line
+                raise UserError(f"Additional config directory '{folder}' not found")
             own.append(f"hydra.searchpath=[file://{folder}]")
         else:
             words.append(word)

@@ -12,7 +12,8 @@ import yaml
 from un_lightning.config.nested import flat
 from un_lightning.errors import UserError
 from un_lightning.results.checksums import verify
-from un_lightning.results.runs import LATEST, is_finished
+from un_lightning.results.newer import refuse_newer
+from un_lightning.results.runs import LATEST, SUMMARY, is_finished
 
 
 CONFIG = "config.yaml"
@@ -50,28 +51,29 @@ class Run:
         return {path.stem: path for path in sorted((self.folder / "figures").glob("*.png"))}
 
 
-def find_runs(words: list[str], root: Path) -> list[Run]:
+def find_runs(words: list[str], root: Path, check: bool = True) -> list[Run]:
     """Find and read finished runs.
 
     Args:
         words: Run folders, folders that hold runs, patterns with `*`, names of experiments (their newest
             run) or of sweeps (all points).
         root: The folder of all runs, below which experiments lie.
+        check: Compare every file with the hashes that the run wrote; otherwise only config and summary.
 
     Returns:
         The runs in the order of the words, each once.
 
     Raises:
-        UserError: A word stands for no finished run, or a run cannot be read.
+        UserError: A word stands for no finished run, or a run cannot be read or is of a newer version.
     """
     folders: dict[Path, Path] = {}
     for word in words:
         found = list(_folders(word, root))
         if not found:
-            raise UserError(f"{word}: there is no finished run; give run folders, a pattern or an experiment")
+            raise UserError(_nothing_at(word))
         for folder in found:
             folders.setdefault(folder.resolve(), folder)
-    return [_read(folder, label(place)) for place, folder in enumerate(folders.values())]
+    return [_read(folder, label(place), check) for place, folder in enumerate(folders.values())]
 
 
 def label(place: int) -> str:
@@ -86,7 +88,7 @@ def label(place: int) -> str:
 
 def _folders(word: str, root: Path) -> Iterator[Path]:
     if glob.has_magic(word):
-        for path in sorted(glob.glob(word)):
+        for path in sorted(glob.glob(word)) or sorted(glob.glob(str(root / word))):
             yield from _below(Path(path))
         return
     for path in (Path(word).expanduser(), root / word / LATEST, root / word, root / "sweeps" / word):
@@ -114,14 +116,22 @@ def _below(folder: Path) -> Iterator[Path]:
             return
 
 
-def _read(folder: Path, name: str) -> Run:
-    verify(folder)
+def _nothing_at(word: str) -> str:
+    folder = Path(word).expanduser()
+    if (folder / CONFIG).is_file():
+        return f"{word}: there is no finished run yet; go on with resume={folder}"
+    return f"{word}: there is no finished run; give run folders, a pattern or an experiment"
+
+
+def _read(folder: Path, name: str, check: bool) -> Run:
+    verify(folder, None if check else [SUMMARY])
     try:
         config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"the run {folder} cannot be read: {error}") from error
     if not isinstance(config, dict) or not isinstance(summary, dict):
         raise UserError(f"the run {folder} cannot be read: its config or summary holds no keys")
+    refuse_newer(folder, summary)
     keys = {key: value for key, value in flat(config) if key not in _PLACES}
     return Run(folder, name, keys, summary)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -90,6 +91,8 @@ class KeepPartial(Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Listen to signals; Lightning's own handlers would broadcast, which can wait for ever."""
         self.saved = time.monotonic()
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python lets no other thread listen
         for number in (signal.SIGINT, signal.SIGTERM):
             self.handlers[number] = signal.signal(number, self._note)
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,19 @@ FREE_TO_RESUME: FreeKeys = {
 }
 """What a resumed run may change, because it does not change what is computed."""
 
+_ended: ContextVar[list[Path] | None] = ContextVar("ended", default=None)
+
+
+@contextmanager
+def concluded() -> Iterator[list[Path]]:
+    """Collect the folders of runs that end in the meantime; a study's own comes after those of its parts."""
+    folders: list[Path] = []
+    token = _ended.set(folders)
+    try:
+        yield folders
+    finally:
+        _ended.reset(token)
+
 
 @dataclass
 class Record:
@@ -56,6 +70,9 @@ class Record:
             return
         results.write(self.folder)
         runs.mark_latest(self.folder)
+        ended = _ended.get()
+        if ended is not None:
+            ended.append(self.folder)
         show_results(results.headline, self.folder, time.monotonic() - self.started)
         try:
             tracking.log_results(self.logger, results, tokens)
