@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
+    from un_lightning.api.correlate import correlate
+    from un_lightning.api.family import Family
     from un_lightning.api.finished import Run, open_run, runs
+    from un_lightning.api.load import load_family
     from un_lightning.api.run import run
     from un_lightning.errors import UserError
     from un_lightning.models.edits import Edit
@@ -18,12 +21,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Edit", "Run", "UserError", "open_run", "run", "runs"]
+__all__ = ["Edit", "Family", "Run", "UserError", "correlate", "load_family", "open_run", "run", "runs"]
 
 _HOMES = {
     "Edit": "models.edits",
+    "Family": "api.family",
     "Run": "api.finished",
     "UserError": "errors",
+    "correlate": "api.correlate",
+    "load_family": "api.load",
     "open_run": "api.finished",
     "run": "api.run",
     "runs": "api.finished",

@@ -20,7 +20,7 @@ from hydra.core.plugins import Plugins
 import un_lightning as ul
 from tests.small_runs import assert_same_results
 from tests.test_cli import MISTAKES
-from un_lightning import cli
+from un_lightning import cli, lightning
 from un_lightning.running import launch
 
 
@@ -114,7 +114,7 @@ def state():
         "loggers": [(one.level, [*one.handlers], one.propagate) for one in named],
         "warnings": [*warnings.filters],
         "threads": torch.get_num_threads(),
-        "dtype": torch.get_default_dtype(),
+        "dtype": (torch.get_default_dtype(), torch.is_grad_enabled()),
         # Python's own numbers are drawn from by beartype, which checks types in the tests alone.
         "random": (str(np.random.get_state()), torch.get_rng_state().tolist()),  # noqa: NPY002
         "hydra": GlobalHydra.instance().hydra,
@@ -125,26 +125,53 @@ def state():
     }
 
 
-def test_it_leaves_the_process_as_it_was(start, small_run, tmp_path, monkeypatch):
+def meddle(config, plain):
+    """What runs and their libraries may change, and a failure at the end."""
+    sys.argv.append("more")
+    os.environ["NEW"] = os.environ["SLURM_PROCID"] = "5"
+    del os.environ["HF_HUB_OFFLINE"]
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.CRITICAL)
+    warnings.simplefilter("error")
+    torch.set_num_threads(2)
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    lightning.seed(7)
+    sys.excepthook = print
+    raise ul.UserError("it fails")
+
+
+def test_it_leaves_the_process_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["kernel", "-f", "file.json"])
+    monkeypatch.setattr(launch, "run", meddle)
     monkeypatch.setenv("SLURM_PROCID", "0")
-    (tmp_path / "theirs").mkdir()
-    with initialize_config_dir(version_base="1.3", config_dir=str(tmp_path / "theirs")):
+    with initialize_config_dir(version_base="1.3", config_dir=str(tmp_path)):
         ConfigStore.instance().store(name="theirs", node={"a": 1})
         before = state()
-        start(trainer={"threads": 2})
+        with pytest.raises(ul.UserError, match="it fails"):
+            ul.run("tiny/universality")
         after = state()
         assert before["hydra"] is not None
     for name, value in before.items():
         assert after[name] == value, name
 
 
-def test_in_a_thread(start, small_run):
-    found = []
+def test_a_run_in_a_thread_leaves_it_so_too(start, small_run):
+    found, before = [], state()
     thread = threading.Thread(target=lambda: found.append(start()))
     thread.start()
     thread.join()
     assert_same_results(found[0].folder, small_run.folder)
+    after = state()
+    for name, value in before.items():
+        assert after[name] == value, name
+
+
+def test_every_name_is_found():
+    assert all(callable(getattr(ul, name)) for name in ul.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = ul.nothing
 
 
 @pytest.mark.slow
@@ -164,8 +191,6 @@ try:
 except ul.UserError:
     pass
 assert not {"torch", "pandas", "transformers", "matplotlib"} & sys.modules.keys(), "a mistake"
-for name in ul.__all__:
-    getattr(ul, name)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

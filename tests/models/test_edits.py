@@ -5,6 +5,7 @@ import torch
 
 from un_lightning.config import Site
 from un_lightning.config.edits import EditKind
+from un_lightning.errors import UserError
 from un_lightning.models.edits import Edit, edited, edited_values
 from un_lightning.models.frozen import FrozenModel
 
@@ -28,9 +29,27 @@ def test_kinds(kind, value, expected):
     assert edited_values(EditKind(kind), A, value).tolist() == expected
 
 
-def test_units_or_a_direction():
-    with pytest.raises(ValueError, match="either units or a direction"):
-        Edit(0, EditKind.zero)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "zero"}, "either units or a direction"),
+        ({"kind": "zero", "units": [1], "direction": torch.ones(3)}, "either units or a direction"),
+        ({"kind": "zro", "units": [1]}, "the kind of an edit is 'zro', but allowed are fix, zero"),
+        (
+            {"kind": "zero", "units": [1], "site": "mlp"},
+            "the site of an edit is .mlp., but allowed are",
+        ),
+        ({"kind": "zero", "units": [1, 2, 1]}, "hold an index twice"),
+    ],
+)
+def test_what_is_no_edit(settings, message):
+    with pytest.raises(UserError, match=message):
+        Edit(0, **settings)
+
+
+def test_an_edit_by_names_and_lists():
+    edit = Edit(0, "zero", [3, 1], site="mlp_pre")
+    assert (edit.kind, edit.site, edit.units.tolist()) == (EditKind.zero, Site.mlp_pre, [3, 1])
 
 
 @pytest.mark.parametrize("site", [Site.mlp_post, Site.mlp_pre, Site.mlp_out, Site.attn_z, Site.resid_post])

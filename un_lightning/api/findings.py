@@ -111,7 +111,8 @@ class Findings:
 
     def _repr_html_(self) -> str:
         """A short table of the first numbers, and the names of the rest; all text is escaped."""
-        shown = [(name, value) for name, value in self.summary.items() if _is_finding(name, value)][:ROWS]
+        numbers = [(name, value) for name, value in self.summary.items() if _is_finding(name, value)]
+        shown = sorted(numbers, key=lambda pair: not pair[0].startswith("universal/"))[:ROWS]
         rows = "".join(
             f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{_short(value)}</td></tr>"
             for name, value in shown

@@ -105,7 +105,7 @@ def _write(
     done = writer.resume()
     documents = islice(iter(source), done, None) if writer.blocks < needed else iter(())
     meter = Meter("Preparing", needed * config.context, writer.blocks * config.context)
-    for ids, subset in _tokenised(documents, tokenizer):
+    for ids, subset in tokenised(documents, tokenizer):
         before = writer.blocks
         writer.add(ids, subset)
         meter.advance((writer.blocks - before) * config.context)
@@ -127,7 +127,7 @@ def _write(
     writer.finish(final, manifest)
 
 
-def _tokenised(
+def tokenised(
     documents: Iterator[Document], tokenizer: PreTrainedTokenizerBase
 ) -> Iterator[tuple[list[int], str]]:
     """Token ids of whole documents: text is never cut, and a special token's name in it stays text."""

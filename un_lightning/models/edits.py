@@ -8,6 +8,7 @@ other, and every group sees its own repetition alone.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import torch
@@ -17,11 +18,12 @@ from torch.utils.hooks import RemovableHandle
 
 from un_lightning.config import Site
 from un_lightning.config.edits import EditKind
+from un_lightning.errors import UserError
 from un_lightning.models.frozen import FrozenModel
 from un_lightning.models.sites import Point, Side
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Edit:
     """A change to some coordinates of the activation at one site of one layer.
 
@@ -30,17 +32,47 @@ class Edit:
 
     layer: int
     kind: EditKind
-    units: Int[Tensor, " coordinates"] | None = None
+    units: Int[Tensor, " coordinates"] | None
     """Indices in the layer, without repeats."""
-    direction: Float[Tensor, " width"] | None = None
+    direction: Float[Tensor, " width"] | None
     """Instead of units; its length does not matter."""
-    value: float | Float[Tensor, " coordinates"] = 0.0
+    value: float | Float[Tensor, " coordinates"]
     """What `fix`, `scale`, `threshold` and `add` need, means for `mean`; one a coordinate or for all."""
-    site: Site = Site.mlp_post
+    site: Site
 
-    def __post_init__(self) -> None:
-        if (self.units is None) == (self.direction is None):
-            raise ValueError("an edit changes either units or a direction")
+    def __init__(
+        self,
+        layer: int,
+        kind: EditKind | str,
+        units: Int[Tensor, " coordinates"] | Sequence[int] | None = None,
+        direction: Float[Tensor, " width"] | None = None,
+        value: float | Float[Tensor, " coordinates"] = 0.0,
+        site: Site | str = Site.mlp_post,
+    ) -> None:
+        """Describe a change.
+
+        Args:
+            layer: Index of the layer, from 0.
+            kind: What becomes of an activation (`EditKind`): fix, zero, mean, scale, threshold, relu or add.
+            units: Indices in the layer, without repeats.
+            direction: Instead of units; its length does not matter.
+            value: What `fix`, `scale`, `threshold`, `add` and `mean` need, in the activation's units (for
+                `scale` a factor); one for each coordinate or for all.
+            site: Where the activation is.
+
+        Raises:
+            UserError: Neither or both of units and direction are given, or kind or site does not exist.
+        """
+        if (units is None) == (direction is None):
+            raise UserError("an edit changes either units or a direction: name one of them")
+        if units is not None:
+            units = torch.as_tensor(units, dtype=torch.long)
+            if len(units.unique()) < len(units):
+                raise UserError("the units of an edit hold an index twice")
+        fields = {"layer": layer, "units": units, "direction": direction, "value": value}
+        fields |= {"kind": _member(EditKind, "kind", kind), "site": _member(Site, "site", site)}
+        for name, own in fields.items():
+            object.__setattr__(self, name, own)
 
     def change(
         self, activation: Float[Tensor, "batch position width"], where: Bool[Tensor, "batch position"]
@@ -72,6 +104,13 @@ class Edit:
     def _unit_direction(self) -> Float[Tensor, " width"]:
         assert self.direction is not None
         return self.direction / self.direction.norm()
+
+
+def _member(kind: type[StrEnum], what: str, name: str) -> Any:
+    try:
+        return kind(name)
+    except ValueError as error:
+        raise UserError(f"the {what} of an edit is '{name}', but allowed are {', '.join(kind)}") from error
 
 
 def edited_values(
