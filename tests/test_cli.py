@@ -33,7 +33,7 @@ MISTAKES = {
     "an unknown option": ([TINY, "trainer=gpuu"], ["there is no trainer 'gpuu'", "auto, cpu, ddp, ddp_cpu"]),
     "an empty option": (
         [TINY, "data="],
-        ["there is no config 'data'", "files, local, pile, pile_files, store"],
+        ["there is no config 'data'", "files, local, pile, pile_files, sample, store"],
     ),
     "no experiment": ([], ["no experiment was chosen: add experiment=<name>", "tiny/universality"]),
     "a wrong type": ([TINY, "data.tokens=many"], ["data.tokens", "'many'", "Integer"]),

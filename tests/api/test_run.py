@@ -130,7 +130,7 @@ def meddle(config, plain):
     sys.argv.append("more")
     os.environ["NEW"] = os.environ["SLURM_PROCID"] = "5"
     del os.environ["HF_HUB_OFFLINE"]
-    signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger().addHandler(logging.NullHandler())
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.CRITICAL)
     warnings.simplefilter("error")
