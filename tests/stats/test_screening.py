@@ -231,9 +231,11 @@ def test_chosen_products_equal_the_matrix_product(dtype):
     assert pair_products(left, right, crow * 0, rows[:0], columns[:0]).shape == (0,)
 
 
-def test_the_rotation_baseline_has_little_bias():
-    """Against an explicit rotation of the whole stream, whose sample is a tenth."""
-    blocks, sampled = 1000, 100
+@pytest.mark.parametrize(
+    ("blocks", "sampled", "bias"), [(1000, 100, 0.01), (200, 100, 0.004), (60, 60, 1e-5)]
+)
+def test_the_rotation_baseline_has_little_bias(blocks, sampled, bias):
+    """Against an explicit rotation of the whole stream, of which the sample is a tenth, a half or all."""
     left, right, one, two = pair(blocks, sampled, widths=((64, 64), (64, 64)), draws=3)
     forward, _ = screen_pair(one.side, two.side, 4, 4.0)
     expected = []
@@ -243,10 +245,9 @@ def test_the_rotation_baseline_has_little_bias():
         rho = reference.correlations(left.double().numpy(), turned)
         expected.append(reference.max_over_partners(rho))
     difference = forward.baseline.numpy() - np.stack(expected)
-    naive = forward.estimate[:, 0].numpy()
-    assert abs(difference.mean()) < 0.01
+    assert abs(difference.mean()) < bias
     assert difference.mean(0).std() < 0.03
-    assert (forward.baseline.mean() - naive.mean()) < 0
+    assert forward.baseline.mean() < forward.estimate[:, 0].mean()
 
 
 def test_held_out_maximum_removes_the_bias_of_a_choice():
@@ -259,7 +260,13 @@ def test_held_out_maximum_removes_the_bias_of_a_choice():
         found.update(0, slice(0, 400), (halves[0][:, columns] / 20, halves[1][:, columns] / 20))
     largest = true.amax(1).mean() / 20
     assert found.found.mean() / largest > 1.35
-    assert abs(found.estimate().mean() / largest - 1) < 0.05
+    assert abs(found.estimate(0.0).mean() / largest - 1) < 0.05
+    # On a stream four times as long as a half, errors have half of the deviation.
+    rest = torch.randn(400, 2000, generator=generator) / 8**0.5
+    stream = true + (sum(halves) - 2 * true) / 4 + rest
+    noisy = stream.amax(1).mean() / 20
+    assert noisy / largest > 1.1
+    assert abs(found.estimate(0.25).mean() / noisy - 1) < 0.05
 
 
 def test_tiles_in_any_order_give_the_same_candidates():

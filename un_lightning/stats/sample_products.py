@@ -17,7 +17,7 @@ class SampleTile(NamedTuple):
     """Correlations of one layer's units with another layer's, on the sample."""
 
     halves: tuple[Float[Tensor, "left right"], Float[Tensor, "left right"]]
-    """On the first and on the second half of the groups, both in units of the whole sample's deviations."""
+    """On every other group and on those between, both in units of the whole sample's deviations."""
     correlation: Float[Tensor, "left right"]
     error: Float[Tensor, "left right"]
     """Standard error of the correlation as an estimate of the whole stream's."""
@@ -29,6 +29,8 @@ def sample_tile(left: BlockSample, right: BlockSample, rows: slice, columns: sli
     The error is that between groups of blocks, so it needs no independence of the tokens within a block or
     of documents. To the error of the mean product comes that of the two deviations it is divided by, times
     the correlation: a sum that is not smaller than the error of the ratio, by the triangle inequality.
+    Halves take groups by turns: neighbouring blocks may share a document, which is in both halves then, as
+    it is in the sample and in the rest of the stream.
 
     Args:
         left: Sample of the row model.
@@ -41,17 +43,17 @@ def sample_tile(left: BlockSample, right: BlockSample, rows: slice, columns: sli
     first, second, squares = (
         torch.zeros(len(one), len(two), dtype=dtype, device=one.device) for _ in range(3)
     )
-    half = len(left.groups) // 2
     step = max(1, ELEMENTS.get(one.device.type, 1 << 22) // len(two))
     for start in range(0, len(one), step):
         part = slice(start, start + step)
         for number, group in enumerate(left.groups):
             product = multiply(one[part, group], two[:, group])
-            (first if number < half else second)[part] += product
+            (second if number % 2 else first)[part] += product
             squares[part].addcmul_(product, product)
     total = first + second
     error = spread(squares, total, left)
-    counts = torch.tensor([left.groups[half].start, left.values.shape[1] - left.groups[half].start])
+    tokens = torch.tensor([group.stop - group.start for group in left.groups])
+    counts = torch.stack([tokens[0::2].sum(), tokens[1::2].sum()])
     share = (counts / counts.sum() * left.count).tolist()
     correlation = total.div_(left.count).clamp_(-1, 1)
     scale_error = (left.variance_error[rows, None] + right.variance_error[None, columns]) / 2

@@ -106,15 +106,17 @@ def screen_pair(
             columns.update(
                 tile.correlation.T.contiguous(), tile.error.T.contiguous(), other, own.start, valid
             )
-            one, two = tile.halves
+            # A sample of the whole stream needs no estimate: either half is then the whole.
+            one, two = tile.halves if left.sample.remaining else (tile.correlation, tile.correlation)
             for draw, rotation in enumerate(other_rotations):
                 forward.update(draw, own, (one @ rotation.T, two @ rotation.T))
             for draw, rotation in enumerate(own_rotations):
                 backward.update(draw, other, (one.T @ rotation.T, two.T @ rotation.T))
-    return _screened(rows, forward), _screened(columns, backward)
+    half = left.sample.blocks / left.sample.stream_blocks / 2
+    return _screened(rows, forward, half), _screened(columns, backward, half)
 
 
-def _screened(candidates: Candidates, rotated: HeldOutMaximum) -> Screened:
+def _screened(candidates: Candidates, rotated: HeldOutMaximum, half: float) -> Screened:
     own = candidates.partner, candidates.estimate, candidates.error, candidates.rest
     none = torch.full_like(candidates.rest, torch.nan)[None]
-    return Screened(*own, rotated.estimate() if len(rotated.found) else none)
+    return Screened(*own, rotated.estimate(half) if len(rotated.found) else none)
