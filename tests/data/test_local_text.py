@@ -4,21 +4,26 @@ from itertools import islice
 
 import pytest
 
-from un_lightning.config import Part
-from un_lightning.data import local_text
+from un_lightning.config import DataConfig, DataSource, Part
+from un_lightning.data import local_places, local_text
 from un_lightning.data.documents import belongs
 from un_lightning.data.local_text import LocalText
+from un_lightning.errors import UserError
 
 
 SUBSETS = {"stdlib", "docstrings", "readmes", "licences", "topics"}
 MINIMUM = 50
 
 
+def local(part=Part.all, minimum=MINIMUM, **changes):
+    return LocalText(DataConfig(source=DataSource.local, part=part, min_characters=minimum, **changes))
+
+
 @pytest.fixture(scope="module")
 def documents():
     """The first documents of each part."""
-    sources = {part: LocalText(part, MINIMUM) for part in (Part.train, Part.held_out)}
-    return {part: list(islice(source, 60)) for part, source in sources.items()}
+    sources = {part: local(part) for part in (Part.train, Part.held_out)}
+    return {part: list(islice(source, 300)) for part, source in sources.items()}
 
 
 @pytest.mark.slow
@@ -33,14 +38,14 @@ def test_every_subset_gives_text_from_the_start(documents, part):
 
 @pytest.mark.slow
 def test_the_order_is_always_the_same(documents):
-    again = list(islice(LocalText(Part.train, MINIMUM), 30))
+    again = list(islice(local(Part.train), 30))
     assert again == documents[Part.train][:30]
 
 
 @pytest.mark.slow
 def test_documents_are_held_out_by_their_names(documents):
     for part, read in documents.items():
-        assert all(belongs(document.name, part) for document in read)
+        assert all(belongs(document.name.split("#")[0], part) for document in read)  # the file decides
     names = {part: {document.name for document in read} for part, read in documents.items()}
     assert names[Part.train].isdisjoint(names[Part.held_out])
 
@@ -59,11 +64,11 @@ def read(monkeypatch):
         for name in SUBSETS:
             texts = subsets.get(name, {})
             openers = {
-                f"{name}/{key}": text if callable(text) else lambda text=text: text
+                f"{name}/{key}": text if callable(text) else lambda text=text: [text]
                 for key, text in texts.items()
             }
-            monkeypatch.setattr(local_text, f"_{name}", lambda openers=openers: openers)
-        source = LocalText(Part.all, 3)
+            monkeypatch.setitem(local_text.PLACES, name, lambda openers=openers: openers)
+        source = local(minimum=3)
         return source, list(source)
 
     return put
@@ -85,25 +90,56 @@ def not_there():
     raise FileNotFoundError
 
 
-def no_python():
-    raise SyntaxError
+def not_text():
+    raise ValueError
 
 
 def test_what_cannot_be_read_is_counted(read):
-    texts = {"a": "a text", "b": not_there, "c": no_python, "d": "\ud800 half", "e": "abc", "f": "a text"}
+    texts = {"a": "a text", "b": not_there, "c": not_text, "d": "\ud800 half", "e": "abc", "f": "a text"}
     source, documents = read(stdlib=texts)
     assert [document.text for document in documents] == ["a text"]
     assert source.problems == {"unreadable": 3, "short": 1, "duplicate": 1}
 
 
+def test_no_document_is_longer_than_the_longest(read):
+    paragraphs = "\n\n".join(f"paragraph {n} " + "word " * 500 + "end" for n in range(100))
+    documents = read(licences={"a": paragraphs, "b": "x" * 250_000})[1]
+    parts = [document for document in documents if document.name.startswith("licences/a#")]
+    assert len(parts) == 3
+    assert all(part.text.startswith("paragraph") for part in parts)
+    assert "\n\n".join(part.text for part in parts) == paragraphs.strip()
+    assert max(len(document.text) for document in documents) <= local_text.LONGEST
+
+
 def test_docstrings_of_a_module(tmp_path):
     path = tmp_path / "module.py"
-    path.write_text('"""The module."""\n\ndef f():\n    """What f does."""\n\nclass C:\n    pass\n')
-    assert local_text._module_docstrings(path) == "The module.\n\nf\n\nWhat f does."
+    path.write_text(
+        '"""The module."""\n\ndef f(a: tuple[int, ...] = (1, (2)),\n      b=":") -> str:  # x\n'
+        '    """What f does.\n\n    More of it, "quoted".\n    """\n    x = """no docstring"""\n\nclass C:\n    async def g(self):\n'
+        '        r"""What g does."""\n    def h(self): return 1\n'
+    )
+    assert list(local_places.docstrings(path)) == [
+        "The module.",
+        'f\n\nWhat f does.\n\nMore of it, "quoted".',
+        "g\n\nWhat g does.",
+    ]
+
+
+def test_chapters():
+    text = "Title\n=====\n\nOne.\n\n## Second\nTwo.\n### within\n\nThird\n-----\nx | y\n"
+    assert [chapter.split("\n")[0] for chapter in local_places.chapters(text) if chapter] == [
+        "Title", "## Second", "Third",
+    ]  # fmt: skip
 
 
 def test_the_fingerprint_names_the_versions():
-    fingerprint = LocalText(Part.train, MINIMUM).fingerprint()
+    fingerprint = local(Part.train).fingerprint()
     assert fingerprint["part"] == "train"
     assert fingerprint["packages"]["torch"]
-    assert fingerprint != LocalText(Part.held_out, MINIMUM).fingerprint()
+    assert fingerprint != local(Part.held_out).fingerprint()
+
+
+def test_a_subset_that_is_not_there():
+    with pytest.raises(UserError, match="no document is of stdlab; there are stdlib, docstrings"):
+        next(iter(local(subset=["stdlab"])))
+    assert {document.subset for document in islice(local(subset=["topics"]), 5)} == {"topics"}

@@ -32,12 +32,13 @@ class Packer:
         self.left: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
         """For each subset: tokens and documents not yet in a block, and the offset of the first one."""
 
-    def add(self, ids: list[int], document: int, subset: str) -> list[Block]:
-        """Append a document's tokens; return the blocks that it completes."""
+    def add(self, ids: list[int], document: int, subset: str, ends: bool = True) -> list[Block]:
+        """Append tokens of a document, and an EOS where it ends; return the blocks that they complete."""
+        ids = [*ids, self.eos] if ends else ids
         empty = np.empty(0, dtype=np.int32)
         tokens, documents, offset = self.left.get(subset, (empty, empty, 0))
-        tokens = np.concatenate([tokens, np.asarray([*ids, self.eos], dtype=np.int32)])
-        documents = np.concatenate([documents, np.full(len(ids) + 1, document, dtype=np.int32)])
+        tokens = np.concatenate([tokens, np.asarray(ids, dtype=np.int32)])
+        documents = np.concatenate([documents, np.full(len(ids), document, dtype=np.int32)])
         body = self.context - 1
         blocks = []
         start = 0

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
@@ -119,10 +120,13 @@ class TokenBlocks(Stream):
         return self.store.fingerprint
 
     def facts(self) -> dict[str, Any]:
-        """Tokens read, subsets of the store, and which tokens no statistic counts."""
+        """Tokens read, subsets and their shares, and which tokens no statistic counts."""
+        counts = np.bincount(self.store.subset[self.order], minlength=len(self.store.subsets))
+        shares = zip(self.store.subsets, (counts / len(self.order)).round(4).tolist(), strict=True)
         return {
             "tokens": self.tokens,
             "subsets": self.store.subsets,
+            "subset_shares": dict(shares),
             "exclude": str(self.config.exclude),
             "excluded_ids": list(self.excluded),
         }

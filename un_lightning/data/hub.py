@@ -6,7 +6,7 @@ from typing import Any
 
 from un_lightning.config import DataConfig, Order
 from un_lightning.data.documents import Document, belongs, chosen_facts, stable_hash
-from un_lightning.data.order import order_key
+from un_lightning.data.order import in_turn, order_key
 from un_lightning.data.records import Candidate, Reader
 from un_lightning.errors import UserError
 
@@ -77,30 +77,14 @@ class Hub:
             seeded = c.order is Order.seeded
             if seeded:
                 waiting.sort(key=lambda shard: order_key(shard[0], c.draw))
-            yield from _in_turn(waiting, SHARDS_AT_ONCE if seeded else 1)
+            for name, record in in_turn(iter(waiting), SHARDS_AT_ONCE if seeded else 1):
+                yield name, dict(record)
         except Exception as error:  # of the hub, of httpx, aiohttp, fsspec, Arrow: they share no base
             message = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
                 f"cannot stream data.path={c.path} (split {c.split}): {message[:300]}\n"
                 "Check the name and the network, or use data=files with a local copy."
             ) from error
-
-
-def _in_turn(shards: list[tuple[str, Any]], at_once: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records with their names, one of each open shard at a time; where one ends, the next is opened."""
-    waiting = iter(shards)
-    opened: list[tuple[str, Iterator[tuple[int, Any]]]] = []
-    while True:
-        while len(opened) < at_once and (shard := next(waiting, None)) is not None:
-            opened.append((shard[0], enumerate(shard[1])))
-        if not opened:
-            return
-        for entry in list(opened):
-            found = next(entry[1], None)
-            if found is None:
-                opened.remove(entry)
-            else:
-                yield f"{entry[0]}#{found[0]}", dict(found[1])
 
 
 def _mixed(candidates: Iterator[Candidate], seed: int) -> Iterator[Candidate]:

@@ -7,11 +7,15 @@ what is held at once, each time for the documents with the next larger keys.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
 
 from un_lightning.data.documents import stable_hash
 from un_lightning.data.records import Candidate
 
+
+T = TypeVar("T")
 
 HELD_CHARACTERS = 200_000_000
 """Characters of text that are held at once."""
@@ -49,6 +53,30 @@ def in_seeded_order(
         for key, candidate in chosen:
             last = (key, candidate.name)
             yield candidate
+
+
+def in_turn(sources: Iterator[tuple[str, Iterable[T]]], at_once: int) -> Iterator[tuple[str, T]]:
+    """What several sources hold, one of each open source at a time.
+
+    Args:
+        sources: Names, and what each source holds; where one ends, the next is opened.
+        at_once: How many are open.
+
+    Yields:
+        `<name>#<number within its source>`, and what is there.
+    """
+    opened: list[tuple[str, Iterator[tuple[int, T]]]] = []
+    while True:
+        for name, source in islice(sources, at_once - len(opened)):
+            opened.append((name, enumerate(source)))
+        if not opened:
+            return
+        for entry in list(opened):
+            found = next(entry[1], None)
+            if found is None:
+                opened.remove(entry)
+            else:
+                yield f"{entry[0]}#{found[0]}", found[1]
 
 
 class _Smallest:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,15 @@ from transformers import PreTrainedTokenizerBase
 
 from un_lightning.config import DataConfig, DataSource
 from un_lightning.data.blocks import Packer
-from un_lightning.data.documents import Document, Source
+from un_lightning.data.documents import Source
+from un_lightning.data.pieces import pieces_of, tokenised
 from un_lightning.data.sources import open_source
 from un_lightning.data.writer import MANIFEST, StoreWriter
 from un_lightning.errors import CannotWriteError, UserError
-from un_lightning.models.quiet import quiet_transformers
 from un_lightning.models.tokenizers import tokenizer_fingerprint
 from un_lightning.progress import Meter
 from un_lightning.results.runs import lock
-
-
-TOKENISE_AT_ONCE = 32
-"""Documents handed to the tokenizer together, for its threads."""
+from un_lightning.terminal import note
 
 
 def blocks_needed(config: DataConfig) -> int:
@@ -105,9 +101,10 @@ def _write(
     done = writer.resume()
     documents = islice(iter(source), done, None) if writer.blocks < needed else iter(())
     meter = Meter("Preparing", needed * config.context, writer.blocks * config.context)
-    for ids, subset in tokenised(documents, tokenizer):
+    pieces = islice(pieces_of(documents), writer.pieces, None)
+    for ids, piece in tokenised(pieces, tokenizer):
         before = writer.blocks
-        writer.add(ids, subset)
+        writer.add(ids, piece.subset, piece.ends)
         meter.advance((writer.blocks - before) * config.context)
         if writer.blocks >= needed:
             break
@@ -115,8 +112,8 @@ def _write(
     if writer.blocks == 0:
         raise UserError(
             f"data.source={config.source} gave no block of {config.context} tokens "
-            f"from {writer.documents} documents ({_skipped(source)}): check data.path, data.text_column, "
-            "data.min_characters and data.part"
+            f"from {writer.documents} documents (left out: {_skipped(source)}): check data.path, "
+            "data.text_column, data.min_characters and data.part"
         )
     manifest = identity | {
         "config": {k: str(v) for k, v in dataclasses.asdict(config).items()},
@@ -124,26 +121,18 @@ def _write(
         "eos": eos,
         "problems": dict(source.problems),
     }
+    note(_told(writer, source))
     writer.finish(final, manifest)
 
 
-def tokenised(
-    documents: Iterator[Document], tokenizer: PreTrainedTokenizerBase
-) -> Iterator[tuple[list[int], str]]:
-    """Token ids of whole documents: text is never cut, and a special token's name in it stays text."""
-    for group in _grouped(documents):
-        with quiet_transformers():  # long documents are what we want, whatever the model's context
-            ids = tokenizer(
-                [document.text for document in group], add_special_tokens=False, split_special_tokens=True
-            )["input_ids"]
-        for document, row in zip(group, ids, strict=True):
-            yield row, document.subset
+def _told(writer: StoreWriter, source: Source) -> str:
+    """What the text of a new store is made of, in one line."""
+    shares = ", ".join(
+        f"{subset} {count / writer.blocks:.0%}" for subset, count in sorted(writer.subsets.items()) if count
+    )
+    documents = sum(writer.counts.values())
+    return f"Text: {documents:,} documents: {shares}; left out: {_skipped(source)}"
 
 
 def _skipped(source: Source) -> str:
-    return ", ".join(f"{count} {what}" for what, count in source.problems.items()) or "none was skipped"
-
-
-def _grouped(documents: Iterator[Document]) -> Iterator[tuple[Document, ...]]:
-    while group := tuple(islice(documents, TOKENISE_AT_ONCE)):
-        yield group
+    return ", ".join(f"{count:,} {what}" for what, count in source.problems.items()) or "none"

@@ -21,5 +21,5 @@ def open_source(config: DataConfig) -> Source:
     if config.source is DataSource.sample:
         return SampleText(config)
     if config.source is DataSource.local:
-        return LocalText(config.part, config.min_characters)
+        return LocalText(config)
     raise ValueError("a store holds blocks, not documents")

@@ -42,6 +42,11 @@ class StoreWriter:
         self.rows: list[Block] = []
         self.shards: list[dict[str, Any]] = []
         self.documents = 0
+        """Documents that are in the shards or in the packer with their ends."""
+        self.pieces = 0
+        """Pieces of the document that is not at its end."""
+        self.counts: Counter[str] = Counter()
+        """Documents of each subset, begun or whole."""
         self.subsets: Counter[str] = Counter()
         self.features = Features(
             tokens=List(Value("int32"), length=packer.context),
@@ -61,6 +66,8 @@ class StoreWriter:
         if path.exists():
             state = json.loads(path.read_text())
             self.shards, self.documents = state["shards"], state["documents"]
+            self.pieces = state.get("pieces", 0)
+            self.counts = Counter(state.get("counts"))
             self.subsets = Counter(state["subsets"])
             self.packer.left = {
                 subset: (np.array(tokens, np.int32), np.array(documents, np.int32), offset)
@@ -70,10 +77,12 @@ class StoreWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
         return self.documents
 
-    def add(self, ids: list[int], subset: str) -> None:
-        """Append one document's tokens; closes the shard when it is full."""
-        blocks = self.packer.add(ids, self.documents, subset)
-        self.documents += 1
+    def add(self, ids: list[int], subset: str, ends: bool = True) -> None:
+        """Append tokens of a document, up to its end or not; closes the shard when it is full."""
+        blocks = self.packer.add(ids, self.documents, subset, ends)
+        self.counts[subset] += self.pieces == 0
+        self.documents += ends
+        self.pieces = 0 if ends else self.pieces + 1
         self.rows += blocks
         self.subsets[subset] += len(blocks)
         if len(self.rows) >= self.shard_rows:
@@ -98,7 +107,8 @@ class StoreWriter:
         counts = {
             "blocks": self.blocks,
             "context": self.packer.context,
-            "documents": self.documents,
+            "documents": self.documents + (self.pieces > 0),
+            "documents_by_subset": dict(self.counts),
             "subsets": dict(self.subsets),
             "shards": self.shards,
         }
@@ -136,6 +146,8 @@ class StoreWriter:
         state = {
             "shards": self.shards,
             "documents": self.documents,
+            "pieces": self.pieces,
+            "counts": dict(self.counts),
             "subsets": dict(self.subsets),
             "left": left,
         }
