@@ -111,13 +111,26 @@ def test_no_document_is_longer_than_the_longest(read):
     assert max(len(document.text) for document in documents) <= local_text.LONGEST
 
 
+MODULE = '''"""The module."""
+
+def f(a: tuple[int, ...] = (1, (2)),
+      b=":") -> str:  # as always
+    """What f does.
+
+    More of it, "quoted".
+    """
+    x = """no docstring"""
+
+class C:
+    async def g(self):
+        r"""What g does."""
+    def h(self): return 1
+'''
+
+
 def test_docstrings_of_a_module(tmp_path):
     path = tmp_path / "module.py"
-    path.write_text(
-        '"""The module."""\n\ndef f(a: tuple[int, ...] = (1, (2)),\n      b=":") -> str:  # x\n'
-        '    """What f does.\n\n    More of it, "quoted".\n    """\n    x = """no docstring"""\n\nclass C:\n    async def g(self):\n'
-        '        r"""What g does."""\n    def h(self): return 1\n'
-    )
+    path.write_text(MODULE)
     assert list(local_places.docstrings(path)) == [
         "The module.",
         'f\n\nWhat f does.\n\nMore of it, "quoted".',

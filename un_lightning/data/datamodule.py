@@ -1,5 +1,6 @@
 """The Lightning side of the data: makes the store on one process and hands each rank its blocks."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from un_lightning.data.store import Store
 from un_lightning.data.stream import Stream, loader
 from un_lightning.errors import UserError
 from un_lightning.models.tokenizers import tokenizer_fingerprint
+from un_lightning.terminal import note
 
 
 def excluded_ids(policy: Exclude, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
@@ -32,6 +34,13 @@ def excluded_ids(policy: Exclude, tokenizer: PreTrainedTokenizerBase) -> tuple[i
         if len(newline) == 1:
             ids.add(newline[0])
     return tuple(sorted(ids))
+
+
+@cache
+def _say_once(line: str) -> None:
+    """Say what a store holds, once and not for every part of a study."""
+    if line:
+        note(line)
 
 
 class TokenBlocks(Stream):
@@ -79,6 +88,8 @@ class TokenBlocks(Stream):
         self.order = reading_order(self.store.blocks, needed, self.config.seed)
         if self.config.source is DataSource.store and first:
             self._check_tokenizer()
+        if self.trainer is None or self.trainer.is_global_zero:
+            _say_once(self.store.description())
         self.is_open = True
 
     def _check_tokenizer(self) -> None:

@@ -21,7 +21,6 @@ from un_lightning.errors import CannotWriteError, UserError
 from un_lightning.models.tokenizers import tokenizer_fingerprint
 from un_lightning.progress import Meter
 from un_lightning.results.runs import lock
-from un_lightning.terminal import note
 
 
 def blocks_needed(config: DataConfig) -> int:
@@ -121,17 +120,7 @@ def _write(
         "eos": eos,
         "problems": dict(source.problems),
     }
-    note(_told(writer, source))
     writer.finish(final, manifest)
-
-
-def _told(writer: StoreWriter, source: Source) -> str:
-    """What the text of a new store is made of, in one line."""
-    shares = ", ".join(
-        f"{subset} {count / writer.blocks:.0%}" for subset, count in sorted(writer.subsets.items()) if count
-    )
-    documents = sum(writer.counts.values())
-    return f"Text: {documents:,} documents: {shares}; left out: {_skipped(source)}"
 
 
 def _skipped(source: Source) -> str:
