@@ -53,16 +53,17 @@ class Store:
         """Differs between stores of different text."""
 
     def description(self) -> str:
-        """What the text is made of and what was left out of it, in a line; empty where nobody noted it."""
+        """What the text is made of and what was left out of it, in a line; empty where nothing was."""
         shares = self.manifest.get("subsets", {})
-        if not shares:
+        problems = self.manifest.get("problems", {})
+        if not problems:
             return ""
         parts = ", ".join(
             f"{subset} {count / self.blocks:.0%}" for subset, count in sorted(shares.items()) if count
         )
-        left = ", ".join(f"{count:,} {what}" for what, count in self.manifest.get("problems", {}).items())
+        left = ", ".join(f"{count:,} {what}" for what, count in problems.items())
         line = f"Text: {self.manifest['documents']:,} documents: {parts}"
-        return f"{line}; left out or odd: {left}" if left else line
+        return f"{line}; left out or odd: {left}"
 
     def read(self, rows: Int[ndarray, " blocks"]) -> Int[ndarray, "blocks context"]:
         """Tokens of the blocks `rows`, as int64."""

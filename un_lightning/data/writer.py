@@ -108,8 +108,8 @@ class StoreWriter:
             "blocks": self.blocks,
             "context": self.packer.context,
             "documents": self.documents + (self.pieces > 0),
-            "documents_by_subset": dict(self.counts),
-            "subsets": dict(self.subsets),
+            "documents_by_subset": dict(sorted(self.counts.items())),
+            "subsets": dict(sorted(self.subsets.items())),
             "shards": self.shards,
         }
         atomic_write(self.folder / MANIFEST, json.dumps(manifest | counts, indent=1))

@@ -148,7 +148,7 @@ def prepare(config: Config, plain: dict[str, Any]) -> None:  # noqa: ARG001
     problems = ", ".join(f"{n:,} {what}" for what, n in store.manifest.get("problems", {}).items())
     say(f"{store.blocks * store.context:,} tokens in {store.blocks:,} blocks of {store.context}: {folder}")
     for subset, blocks in store.manifest.get("subsets", {}).items():
-        say(f"  {subset}: {blocks * store.context:,} tokens")
+        say(f"  {subset}: {blocks * store.context:,} tokens ({blocks / store.blocks:.0%})")
     if problems:
         say(f"  skipped documents: {problems}")
 
