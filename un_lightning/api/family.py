@@ -12,7 +12,8 @@ from torch import Tensor
 from un_lightning.config import Site
 from un_lightning.data.blocks import Packer
 from un_lightning.data.documents import Document
-from un_lightning.data.prepare import special_ids, tokenised
+from un_lightning.data.pieces import tokenised
+from un_lightning.data.prepare import special_ids
 from un_lightning.errors import UserError
 from un_lightning.models import family as loading
 from un_lightning.models.edits import Edit, edited
@@ -57,8 +58,8 @@ class Family(loading.Family):
         documents = (Document("", text, "all") for text in texts)
         found = [
             torch.from_numpy(block.tokens)
-            for index, (ids, subset) in enumerate(tokenised(documents, self._tokenizer()))
-            for block in packer.add(ids, index, subset)
+            for index, (ids, document) in enumerate(tokenised(documents, self._tokenizer()))
+            for block in packer.add(ids, index, document.subset)
         ]
         if not found:
             raise UserError(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
@@ -43,10 +43,11 @@ def pieces_of(documents: Iterator[Document]) -> Iterator[Piece]:
         yield Piece(text[start:], document.subset, ends=True)
 
 
-def tokenised(
-    pieces: Iterator[Piece], tokenizer: PreTrainedTokenizerBase
-) -> Iterator[tuple[list[int], Piece]]:
-    """Token ids of each piece; a special token's name in a text stays text."""
+Text = TypeVar("Text", Document, Piece)
+
+
+def tokenised(pieces: Iterator[Text], tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[list[int], Text]]:
+    """Token ids of each piece or document; a special token's name in a text stays text."""
     for group in _grouped(pieces):
         with quiet_transformers():  # long documents are what we want, whatever the model's context
             ids = tokenizer(
@@ -55,8 +56,8 @@ def tokenised(
         yield from zip(ids, group, strict=True)
 
 
-def _grouped(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
-    group: list[Piece] = []
+def _grouped(pieces: Iterator[Text]) -> Iterator[list[Text]]:
+    group: list[Text] = []
     for piece in pieces:
         group.append(piece)
         if len(group) == TOKENISE_AT_ONCE or sum(len(one.text) for one in group) >= PIECE:
