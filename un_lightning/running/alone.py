@@ -1,6 +1,7 @@
 """A run on one device is alone, whatever variables of a cluster its shell has inherited."""
 
 import os
+from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -35,7 +36,8 @@ def ignore_stray_ranks(config: TrainerConfig) -> None:
     if config.devices * config.nodes > 1:
         return
     found = {name: os.environ.pop(name) for name in HARMLESS if name in os.environ}
-    rank_zero_only.rank = 0  # Lightning has read them when it was imported
+    lightning: Any = rank_zero_only
+    lightning.rank = 0  # Lightning has read them when it was imported
     telling = {name: value for name, value in found.items() if value != HARMLESS[name]}
     if telling:
         shown = ", ".join(f"{name}={value}" for name, value in telling.items())
