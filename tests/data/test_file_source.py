@@ -67,6 +67,14 @@ def test_columns_with_other_names(tmp_path, read):
     assert [(document.text, document.subset) for document in documents] == [("flat", "all"), ("nested", "3")]
 
 
+def test_a_column_of_a_table_whose_name_has_a_dot(tmp_path, read):
+    parquet(tmp_path / "a.parquet", {"page.text": TEXTS, "meta": [record["meta"] for record in RECORDS]})
+    documents = read(tmp_path / "a.parquet", text_column="page.text", subset_column="meta.set")[1]
+    assert [(document.text, document.subset) for document in documents] == list(
+        zip(TEXTS, ["x", "y", "all"], strict=True)
+    )
+
+
 def test_a_text_file_is_one_document(tmp_path, read):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfline one\nline caf\xe9\n")
     (document,) = read(tmp_path / "a.txt")[1]
