@@ -13,10 +13,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from un_lightning import __version__
+from un_lightning.commands.completion import FLAGS, complete
 from un_lightning.compose import check, config_folders, configs_folder, plain_values
 from un_lightning.config import Config, register_schemas, search_path
 from un_lightning.errors import UserError
-from un_lightning.mistakes import experiments, explain
+from un_lightning.mistakes import explain, refuse_twice
 from un_lightning.sweeps.agent_values import read_values, with_types
 from un_lightning.terminal import fail, say
 
@@ -28,10 +30,12 @@ VERBS = {
 }
 
 TOOLS = {
+    "list": ("un_lightning.commands.listing", "experiments and their questions, families, finished runs"),
+    "init": ("un_lightning.commands.init", "configs for a family of your own, to start from"),
     "sweep": ("un_lightning.sweeps.main", "the points of a W&B sweep file, without a server"),
     "report": ("un_lightning.report.main", "a page that compares finished runs"),
 }
-"""Verbs that read other arguments than Hydra's: module and purpose."""
+"""Verbs that read other arguments than Hydra's: module and purpose; a new verb is a line here."""
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -44,6 +48,11 @@ def launch(verb: str, argv: list[str]) -> None:
         argv: Hydra's overrides and flags, without the program's name.
     """
     argv = _from_a_sweep(argv)
+    try:
+        refuse_twice(argv)
+    except UserError as error:
+        fail(str(error))
+        sys.exit(2)
     original, full = sys.argv, os.environ.get(_FULL_ERROR)
     composed = False
     register_schemas()
@@ -82,11 +91,20 @@ def main() -> None:
         return
     if verb in TOOLS:
         sys.exit(tool(verb, sys.argv[2:]))
+    if verb.partition("=")[0] in FLAGS:
+        complete(sys.argv[1:], [*VERBS, *TOOLS], [*VERBS], lambda: launch("run", sys.argv[1:]))
+        return
+    if verb == "--version":
+        say(f"un-lightning {__version__}")
+        return
     usage = "usage: un-lightning <verb> experiment=<name> key=value …\n\nverbs (each has its own --help):\n"
     usage += "\n".join(f"  {name:8} {what}" for name, what in VERBS.items())
     usage += "\n\ntools (each has its own --help):\n"
     usage += "\n".join(f"  {name:8} {what}" for name, (_, what) in TOOLS.items())
-    usage += f"\n\nexperiments: {', '.join(experiments(config_folders()))}"
+    usage += (
+        "\n\nun-lightning list shows the experiments; --version the version; completion in bash comes with\n"
+    )
+    usage += '  eval "$(un-lightning -sc install=bash)"'
     if verb not in ("-h", "--help"):
         fail(f"there is no verb '{verb}'\n{usage}")
         sys.exit(2)

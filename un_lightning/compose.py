@@ -25,7 +25,7 @@ from un_lightning.config import (
     search_path,
 )
 from un_lightning.errors import UserError
-from un_lightning.mistakes import experiments, explain, refuse_unknown
+from un_lightning.mistakes import explain, refuse_twice, refuse_unknown
 from un_lightning.results.runs import experiment_folder
 from un_lightning.terminal import warn
 
@@ -48,8 +48,10 @@ def check(config: DictConfig) -> Config:
         UserError: A value is missing or out of range, or a key is unknown; the message names the key.
     """
     if OmegaConf.is_missing(config, "name"):
-        known = ", ".join(experiments(config_folders()))
-        raise UserError(f"no experiment was chosen: add experiment=<name>, one of {known}")
+        raise UserError(
+            "no experiment was chosen: add experiment=<name>, such as tiny/universality; "
+            "un-lightning list shows all"
+        )
     for group in ("data", "trainer", "logger"):
         if OmegaConf.is_missing(config, group):
             raise UserError(f"no {group} is chosen: add {group}=<name>")
@@ -117,6 +119,7 @@ def composer() -> Iterator[Compose]:
     GlobalHydra.instance().clear()
 
     def try_to_compose(arguments: list[str]) -> tuple[Config, dict[str, Any]]:
+        refuse_twice(arguments)
         own, words = _own_configs(arguments)
         own_folders = [Path(word.partition("file://")[2].rstrip("]")) for word in own]
         search_path.prefer(own_folders)

@@ -1,6 +1,6 @@
 """What is wrong with a command line or a config file, in one message: Hydra's own take some reading."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +15,9 @@ from un_lightning.errors import UserError
 
 GROUPS = ("experiment", "debug")
 """Config groups that are no keys of the config."""
+
+_FEW = 12
+"""Names that are listed whole; of more than these, the nearest are named."""
 
 _NOISE = ("object_type=", "reference_type=", "Config search path:", "provider=", "See https://hydra.cc")
 
@@ -37,7 +40,8 @@ def explain(error: Exception, folders: Collection[Path]) -> str:
         group, _, option = error.missing_cfg_file.partition("/")
         known = experiments(folders) if group == "experiment" else [*(error.options or [])]
         what = f"there is no {group} '{option}'" if option else f"there is no config '{group}'"
-        return f"{what}{_hint(option, known)}; known are {', '.join(known) or 'none'}"
+        rest = "; un-lightning list shows all" if group == "experiment" else ""
+        return f"{what}{_hint(option, known)}; {_some(option, known, 'known')}{rest}"
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}': write key=value, and quote values that hold spaces or commas"
     cause = error.__cause__ if isinstance(error, ConfigCompositionException) else error
@@ -46,6 +50,17 @@ def explain(error: Exception, folders: Collection[Path]) -> str:
     if "override must be a string or a list" in str(error):
         return "a group cannot be set to null: take it away with ~group, such as ~logger"
     return _without(error, *_NOISE)
+
+
+def refuse_twice(words: Iterable[str]) -> None:
+    """Refuse a second `experiment=`, which would silently replace the first.
+
+    Raises:
+        UserError: Two experiments are named.
+    """
+    named = [word for word in words if word.startswith("experiment=")]
+    if len(named) > 1:
+        raise UserError(f"{named[0]} and {named[1]} are given: choose one experiment")
 
 
 def refuse_unknown(config: Any, path: str = "") -> None:
@@ -81,7 +96,15 @@ def _explain_key(error: OmegaConfBaseException) -> str:
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    return f"unknown key '{key}'{_hint(key.rpartition('.')[2], known)}; allowed are {', '.join(known)}"
+    last = key.rpartition(".")[2]
+    return f"unknown key '{key}'{_hint(last, known)}; {_some(last, known, 'allowed')}"
+
+
+def _some(name: str, known: list[str], what: str) -> str:
+    """All names where they are few, the three nearest otherwise."""
+    if len(known) <= _FEW:
+        return f"{what} are {', '.join(known) or 'none'}"
+    return f"the nearest are {', '.join(get_close_matches(name, known, n=3, cutoff=0.0))}"
 
 
 def _hint(name: str, known: Collection[str]) -> str:

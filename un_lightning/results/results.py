@@ -24,7 +24,7 @@ DOTS_PER_INCH = 150
 class Results:
     """The findings of one run."""
 
-    scalars: dict[str, float | int | str | bool | list] = field(default_factory=dict)
+    scalars: dict[str, float | int | str | bool | list | dict] = field(default_factory=dict)
     """By name in `area/name` form, such as `universal/percent`; NaN is a number that does not exist."""
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     """By file name without its ending. Row indices are not kept: what matters is a column."""

@@ -21,6 +21,7 @@ from un_lightning.files import atomic_write, make_folder
 from un_lightning.redaction import redact, redact_argument
 from un_lightning.results import runs
 from un_lightning.results.results import Results
+from un_lightning.results.versions import comment, versions
 from un_lightning.terminal import say, show_results, warn
 from un_lightning.tracking import logger as tracking
 
@@ -68,6 +69,7 @@ class Record:
         """Write the results, log them, point `latest` at the run and show the short table."""
         if self.folder is None:
             return
+        results.scalars["versions"] = versions()
         results.write(self.folder)
         runs.mark_latest(self.folder)
         ended = _ended.get()
@@ -97,7 +99,7 @@ def begin(config: Config, plain: dict[str, Any], job_type: str) -> Iterator[Reco
         stack.enter_context(runs.lock(folder))
         if not resumed:
             stack.enter_context(_undone_by_mistakes(folder, made))
-            atomic_write(folder / CONFIG, yaml.safe_dump(redact(plain), sort_keys=False))
+            atomic_write(folder / CONFIG, comment() + yaml.safe_dump(redact(plain), sort_keys=False))
         notes = config.logger.notes or f"repeat: {command_line()}"
         logger = tracking.make_logger(
             dataclasses.replace(config.logger, notes=notes),

@@ -127,9 +127,12 @@ class SmallGPT2s(pl.LightningModule):
             betas=(0.9, 0.98),
             fused=True,
         )
-        rising = max(c.warmup, 2 / c.steps)  # the schedule divides by zero where it rises for one step
+        # The schedule divides by zero unless it both rises and falls for a step: it rises for two of at least
+        # three, of which a training of one or two steps takes the first.
+        total = max(c.steps, 3)
+        rising = min(max(c.warmup, 2 / total), (total - 1) / total)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, c.learning_rate, total_steps=c.steps, pct_start=min(rising, 1.0)
+            optimizer, c.learning_rate, total_steps=total, pct_start=rising
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
