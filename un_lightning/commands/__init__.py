@@ -1,1 +1,1 @@
-"""Verbs of the console script that look things up or set things up, a file each; none imports torch."""
+"""Verbs of the console script that look things up or set things up, a file each."""

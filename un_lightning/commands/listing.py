@@ -12,7 +12,7 @@ from un_lightning.entry_points import find_extensions
 from un_lightning.errors import UserError
 from un_lightning.mistakes import experiments
 from un_lightning.results.runs import SUMMARY
-from un_lightning.terminal import fail, say, warn
+from un_lightning.terminal import fail, note, say, warn
 
 
 NEWEST = 10
@@ -48,12 +48,22 @@ def main(argv: list[str]) -> int:
         for problem in registry.problems():
             warn(problem)
         for name in arguments.what or SECTIONS:
-            lines = _runs(arguments.root, arguments.all) if name == "runs" else SECTIONS[name](folders)
+            lines = _lines(name, folders, arguments)
             say(f"{name}:\n" + "\n".join(f"  {line}" for line in lines or ["none"]) + "\n")
     except UserError as error:
         fail(str(error))
         return 2
     return 0
+
+
+def _lines(name: str, folders: list[Path], arguments: argparse.Namespace) -> list[str]:
+    if name == "runs":
+        return _runs(arguments.root, arguments.all)
+    if (
+        name == "labels" and name not in arguments.what
+    ):  # their functions come with torch, which takes seconds
+        return ["un-lightning list labels shows them"]
+    return SECTIONS[name](folders)
 
 
 def _experiments(folders: list[Path]) -> list[str]:
@@ -72,6 +82,7 @@ def _families(folders: list[Path]) -> list[str]:
 
 
 def _labels(_: list[Path]) -> list[str]:
+    note("reading the labels …")
     from un_lightning.labels.registry import known_labels
 
     counted = [f"{kind} ({len(names)})" for kind, names in sorted(known_labels().items())]
@@ -107,6 +118,6 @@ SECTIONS = {
     "families": _families,
     "labels": _labels,
     "measures": _measures,
-    "runs": None,
+    "runs": lambda _: [],
 }
 """What can be listed, and how its lines are made from the folders of configs."""
