@@ -35,6 +35,7 @@ from un_lightning.stats.path_sums import PathSums, ScreenSums
 from un_lightning.stats.readings import PairReadings, UnitReadings
 from un_lightning.stats.screening import Screened
 from un_lightning.stats.statistic import Statistic
+from un_lightning.stats.support import Support
 from un_lightning.stats.token_sample import TokenSample
 from un_lightning.stats.token_tops import TokenTops
 from un_lightning.stats.top_examples import TopExamples
@@ -180,6 +181,10 @@ EVERY: dict[str, tuple[Callable[[], Statistic], Callable[[Any, Tokens], None]]] 
     "ScreenSums": (
         lambda: ScreenSums(UNITS, CPU),
         lambda own, batch: own.add(batch.left, batch.right),
+    ),
+    "Support": (
+        lambda: Support(UNITS, CPU),
+        lambda own, batch: own.add(batch.left, LOW / 4, batch.place // 3, batch.types > 0),
     ),
     "TokenSample": (lambda: TokenSample(SAMPLE, UNITS, CPU, torch.float32), sample),
     "TopExamples": (

@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.analyses.correlation.test_analysis import family, gpt2
+from tests.analyses.correlation.test_analysis import captured, counted, family, gpt2
 from tests.reference import chance as reference
+from tests.reference.support import support
+from un_lightning.analyses import make_analysis
 from un_lightning.analyses.correlation.analysis import CorrelationAnalysis
 from un_lightning.analyses.correlation.excess import Compared, excess_bounds
 from un_lightning.analyses.correlation.intervals import WithoutEach
 from un_lightning.analyses.correlation.summary import Found, correlation_headline, correlation_scalars
-from un_lightning.config import Baseline, CorrelationConfig, Site
+from un_lightning.config import Baseline, CorrelationConfig, Method, Site
 from un_lightning.models.units import Units
 
 
@@ -26,7 +28,7 @@ def rows(values, model="a"):
     table = pd.DataFrame({"model": model, "valid": True, "followed": True, "excess_corr": excess})
     table["mean_corr"], table["mean_baseline"] = values.corr.mean(0), values.drawn.mean((0, 1))
     table["universal"], table["q_chance"], table["corr_stderr"] = excess > 0.5, 0.01, 0.02
-    table["split_corr"] = table["mean_corr"]
+    table["split_corr"], table["rare"] = table["mean_corr"], False
     return table.join(excess_bounds(table, values, 19, 0.95))
 
 
@@ -89,3 +91,33 @@ def test_copies_are_above_chance(validate):
     scalars = results.scalars
     assert scalars["universal/count"] > 0
     assert scalars["universal/above_chance"] == scalars["universal/count"]
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_support_equals_brute_force(validate, tokens, method):
+    """Tokens, documents and effective tokens, of both methods; fourth powers are float32."""
+    models = {"a": gpt2(0), "b": gpt2(1)}
+    config = CorrelationConfig(method=method, sample=320, active_above=0.4)
+    results = validate(make_analysis(config, family(**models), 0), 7)
+    table = results.tables["neurons"].query("model == 'a'").reset_index()
+    document = np.repeat(np.arange(len(tokens))[:, None], tokens.shape[1], axis=1)  # each block is one here
+    expected = support(captured(models["a"], tokens), 0.4, document[counted(tokens)])
+    for column in ("support_tokens", "support_documents"):
+        np.testing.assert_array_equal(table[column], expected[column])
+    np.testing.assert_allclose(table["effective_tokens"], expected["effective_tokens"], rtol=1e-4)
+    scalars = results.scalars
+    own = table["universal"]
+    assert (scalars["neurons/rare"], scalars["universal/rare"]) == (
+        table["rare"].sum(),
+        (table["rare"] & own).sum(),
+    )
+
+
+def test_a_unit_that_fires_on_one_token_is_universal_and_says_so():
+    values = compared()
+    table = rows(values)
+    table["rare"] = np.arange(len(table)) < 100
+    scalars = correlation_scalars(CorrelationConfig(), Found(table, "a", values, 1000))
+    assert scalars["universal/rare"] == table["universal"][:100].sum()
+    headline = correlation_headline(scalars, "a", Units("a", Site.mlp_post, (200,)), Baseline.rotation)
+    assert f"{scalars['universal/rare']} of them rest on few tokens" in headline[0][1]

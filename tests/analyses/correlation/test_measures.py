@@ -225,7 +225,7 @@ def test_every_extra_sum_is_saved_and_merged_and_no_idle_one_is_kept(validate):
     assert {"active-a", "joint-a-b-0", "full-b", "shuffled0-a-b-0", "shuffled1-a-b-0", "grams-a"} <= names
     lean = analysis({"a": gpt2(0), "b": gpt2(1)}, measures=[MeasureName.mutual], baseline=Baseline.noise)
     validate(lean)
-    assert set(lean.statistics) == {"sums-a", "sums-b", "product-a-b-0"}
+    assert set(lean.statistics) == {"sums-a", "sums-b", "support-a", "support-b", "product-a-b-0"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from tests.reference import measures as reference
 from tests.stats.measures.sums import CPU, active_set, of, pair_sums, slices, valid
 from un_lightning.stats.co_activity import ActiveBuffer, ActiveCounts, JointCounts
 from un_lightning.stats.measures.jaccard import jaccard, largest_jaccard
+from un_lightning.stats.pair_sums import CoActivity, ModelSums, PairSums
+from un_lightning.stats.unit_sums import UnitMoments
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.3, 40.0])
@@ -34,6 +36,18 @@ def test_batches_add_up_and_excluded_tokens_are_never_active(activations):
         joint.add(active, active)
     assert (counts.tensors["active"] == 1200 - 6).all()
     assert (joint.tensors["together"] == 1200 - 6).all()
+
+
+def test_a_unit_that_is_never_active_has_no_similarity():
+    """It would be 0, as if it had been compared with something."""
+    left = torch.tensor([[0.5, -1.0], [-1.0, -2.0], [0.2, -3.0], [-0.5, -1.5]]).double()
+    sets = (left > 0).double()
+    moments = UnitMoments(left.mean(0), left.std(0), torch.ones(2, dtype=torch.bool))
+    activity = CoActivity((sets.T @ sets).int(), sets.sum(0), sets.sum(0))
+    own = ModelSums(moments, torch.zeros(2), (slice(0, 2),))
+    found = largest_jaccard(PairSums(left.T @ left, 4, own, own, activity=activity))
+    assert found[0] == 1
+    assert found[1].isnan()
 
 
 def test_bfloat16_counts_are_exact(activations):

@@ -34,7 +34,12 @@ from un_lightning.results.results import Results
 from un_lightning.stats.buffer import ActivationBuffer
 from un_lightning.stats.cross_product import CrossProduct, LayerGrams, tf32_products
 from un_lightning.stats.statistic import AllReduce, Statistic
+from un_lightning.stats.support import Support
 from un_lightning.stats.unit_sums import UnitSums
+
+
+ALONE = ("sums-", "support-", "active-")
+"""Statistics of one model that every device of a node adds up, of the same batches where these are shared."""
 
 
 class CorrelationAnalysis(Analysis):
@@ -102,6 +107,7 @@ class CorrelationAnalysis(Analysis):
         self.schedule = schedule(self.pairs, self.units, self.passes, self.node.devices)
         self.matrices: dict[str, ActivationBuffer] = {}
         self.sums = {name: UnitSums(units.count, self.device) for name, units in self.units.items()}
+        self.support = {name: Support(units.count, self.device) for name, units in self.units.items()}
         self.grams = {
             name: LayerGrams(units.widths, self.device, self.wide)
             for name, units in self.units.items()
@@ -143,6 +149,7 @@ class CorrelationAnalysis(Analysis):
         }
         of_models: dict[str, Statistic] = {
             **{f"sums-{name}": statistic for name, statistic in self.sums.items()},
+            **{f"support-{name}": statistic for name, statistic in self.support.items()},
             **{f"grams-{name}": statistic for name, statistic in self.grams.items()},
             **self.extra.of_models(),
             **(self.intervals.of_models() if self.intervals else {}),
@@ -166,7 +173,7 @@ class CorrelationAnalysis(Analysis):
         for name in self.reads:
             values[name] = self._read(name, batch)
             if first:
-                self._add_alone(name, values[name])
+                self._add_alone(name, values[name], batch)
         with tf32_products(self.gemm is Gemm.tf32):
             for block, product in self.products.items():
                 product.add(values[block.left][:, block.rows], values[block.right])
@@ -194,7 +201,7 @@ class CorrelationAnalysis(Analysis):
         if name in self.of_blocks:
             self.statistics[name].all_reduce(self.node.among_shares(reduce))
             return
-        if self.node.device > 0 and (name.startswith(("sums-", "active-")) or name in self._unit_readings()):
+        if self.node.device > 0 and (name.startswith(ALONE) or name in self._unit_readings()):
             for tensor in self.statistics[name].tensors.values():
                 tensor.zero_()
         self.statistics[name].all_reduce(reduce)
@@ -224,15 +231,27 @@ class CorrelationAnalysis(Analysis):
         """Tables and figures from what was kept of every pair."""
         members = {name: self._member(name) for name in self.units}
         sums = {name: self.extra.model_sums(member) for name, member in members.items()}
+        support = {
+            name: one.found(self.sums[name].tensors, self.counted) for name, one in self.support.items()
+        }
         results = correlation_results(
-            self.settings, self.family.reference, members, self.findings, self.counted, sums, self.intervals
+            self.settings,
+            self.family.reference,
+            members,
+            self.findings,
+            self.counted,
+            sums,
+            self.intervals,
+            support,
         )
         results.scalars |= {"gemm": str(self.gemm), "passes": self.passes}
         return results
 
-    def _add_alone(self, name: str, values: Float[Tensor, "tokens units"]) -> None:
+    def _add_alone(self, name: str, values: Float[Tensor, "tokens units"], batch: Batch) -> None:
         """Add to what a model has without the others."""
         self.sums[name].add(values)
+        least = self.settings.active_above - self.shifts[name]
+        self.support[name].add(values, least, batch.document.flatten(), batch.counted.flatten())
         if name in self.grams:
             with tf32_products(self.gemm is Gemm.tf32):
                 self.grams[name].add(values, self.node.device, self.node.devices)

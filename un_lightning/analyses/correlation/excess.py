@@ -11,6 +11,7 @@ from un_lightning.analyses.correlation.member_sums import MemberSums
 from un_lightning.analyses.correlation.pair_correlation import View
 from un_lightning.stats.chance import false_discovery_rate, p_above_chance
 from un_lightning.stats.sampling_error import SamplingError, over_draws, over_members, reach
+from un_lightning.stats.support import UnitSupport
 
 
 class Compared(NamedTuple):
@@ -43,7 +44,9 @@ def compare(member: MemberSums, views: Mapping[str, View]) -> Compared:
     return Compared(corr, drawn)
 
 
-def neuron_table(member: MemberSums, compared: Compared, threshold: float) -> pd.DataFrame:
+def neuron_table(
+    member: MemberSums, compared: Compared, threshold: float, support: UnitSupport
+) -> pd.DataFrame:
     """One row a unit: correlation, baseline and excess over the other models (paper eq. 3).
 
     `max_corr`, `mean_corr` and `min_corr` are over the other models, of the largest correlation with any
@@ -53,6 +56,7 @@ def neuron_table(member: MemberSums, compared: Compared, threshold: float) -> pd
         member: The model.
         compared: Its units against each other model.
         threshold: Excess above which a unit is universal.
+        support: Tokens and documents in which its units are active.
     """
     layer, neuron = member.units.locate(np.arange(member.units.count))
     valid = member.moments.valid.cpu().numpy()
@@ -66,6 +70,10 @@ def neuron_table(member: MemberSums, compared: Compared, threshold: float) -> pd
     table["excess_stderr_seeds"] = over_members(compared.excess).stderr
     table["p_chance"] = p_above_chance(compared.corr, compared.drawn, member.units.layer_slices())
     table["q_chance"] = false_discovery_rate(table["p_chance"].to_numpy())
+    table["support_tokens"] = support.tokens.cpu().numpy()
+    table["support_documents"] = support.documents.cpu().numpy()
+    table["effective_tokens"] = np.where(valid, support.effective.cpu().numpy(), np.nan)
+    table["rare"] = valid & support.rare.cpu().numpy()
     return table
 
 

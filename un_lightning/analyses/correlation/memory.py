@@ -15,6 +15,7 @@ from un_lightning.errors import UserError
 from un_lightning.memory import budget_bytes
 from un_lightning.models.units import Units
 from un_lightning.stats.cross_product import MIXED_ROWS, LayerGrams
+from un_lightning.stats.support import Support
 from un_lightning.stats.unit_sums import UnitSums
 
 
@@ -100,6 +101,7 @@ def lasting_bytes(
     shifts = {name: torch.empty(own.count, device=nowhere) for name, own in units.items()}
     grams = [LayerGrams(units[name].widths, nowhere, wide) for name in config.gram_models(pairs)]
     statistics: list[Any] = [UnitSums(own.count, nowhere) for own in units.values()]
+    statistics += [Support(own.count, nowhere) for own in units.values()]
     statistics += [*grams, *ExtraSums(config, units, shifts, nowhere, wide, 0).of_models().values()]
     statistics += [PairFindings(units[left], units[right], config, nowhere, wide) for left, right in pairs]
     filled = sum(width**2 for gram in grams for width in gram.widths) * wide.itemsize  # when a pass ends

@@ -17,6 +17,7 @@ from un_lightning.errors import UserError
 from un_lightning.figures import correlation as figures
 from un_lightning.results.results import Results
 from un_lightning.stats.pair_sums import ModelSums
+from un_lightning.stats.support import UnitSupport
 
 
 def correlation_results(
@@ -26,7 +27,8 @@ def correlation_results(
     findings: Mapping[tuple[str, str], PairFindings],
     count: int,
     sums: Mapping[str, ModelSums],
-    intervals: Intervals | None = None,
+    intervals: Intervals | None,
+    support: Mapping[str, UnitSupport],
 ) -> Results:
     """Everything that is known about the family once the pass is over.
 
@@ -37,7 +39,8 @@ def correlation_results(
         findings: What was kept of the products of each pair.
         count: Counted tokens.
         sums: What each model contributes to its pairs, for measures.
-        intervals: Readings during the pass, for error columns.
+        intervals: Readings during the pass, for error columns, if there are any.
+        support: Tokens and documents in which each model's units are active.
 
     Raises:
         UserError: A member has no unit that can be correlated.
@@ -51,7 +54,7 @@ def correlation_results(
     tables, compared = [], {}
     for name in members:
         compared[name] = compare(members[name], views[name])
-        table = neuron_table(members[name], compared[name], config.threshold)
+        table = neuron_table(members[name], compared[name], config.threshold, support[name])
         if intervals is not None:
             best = {other: view.summary.best_index[:, 0] for other, view in views[name].items()}
             table = table.join(intervals.columns(name, best, table, config.confidence))

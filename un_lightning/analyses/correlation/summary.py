@@ -53,6 +53,8 @@ def correlation_scalars(config: CorrelationConfig, found: Found) -> Scalars:
         "universal/count": int(universal.sum()),
         "universal/percent": float(100 * universal.mean()),
         "universal/above_chance": int((universal & above).sum()),
+        "universal/rare": int((universal & own["rare"]).sum()),
+        "neurons/rare": int(own["rare"].sum()),
         "excess/mean": float(own["excess_corr"].mean()),
         "excess/max": float(own["excess_corr"].max()),
         "excess/above_chance_percent": float(100 * above.mean()),
@@ -139,11 +141,13 @@ def correlation_headline(
     """The rows that end a run, from its scalars; each ± says what it is over."""
     universal, invalid = scalars["universal/count"], scalars["neurons/invalid"]
     rate = f"q < {scalars['false_discovery_rate']:g}"
+    rare = scalars["universal/rare"]
     return [
         (
             f"Universal units of '{reference}' (excess > {scalars['threshold']:g})",
             f"{universal} of {units.count} "
-            f"({scalars['universal/percent']:.2f} %{_plus_minus(scalars, 'universal/percent', '.2f')})",
+            f"({scalars['universal/percent']:.2f} %{_plus_minus(scalars, 'universal/percent', '.2f')})"
+            + (f"; {rare} of them rest on few tokens or one document" if rare else ""),
         ),
         (
             f"Of them above chance ({rate}), and of all",

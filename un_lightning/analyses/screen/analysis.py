@@ -28,6 +28,7 @@ from un_lightning.stats.block_sums import BlockSums
 from un_lightning.stats.cross_product import tf32_products
 from un_lightning.stats.followed_pairs import FollowedPairs
 from un_lightning.stats.screening import ScreeningSide, critical_value, screen_pair
+from un_lightning.stats.support import Support
 from un_lightning.stats.unit_major import UnitMajorBuffer
 
 
@@ -103,6 +104,7 @@ class ScreenAnalysis(Analysis):
         }
         self.activations: dict[str, UnitMajorBuffer] = {}
         self.sums = {name: BlockSums(units.count, self.device) for name, units in self.units.items()}
+        self.support = {name: Support(units.count, self.device) for name, units in self.units.items()}
         self.followed = {
             (left, right): FollowedPairs(
                 self.screened[left, right], self.screened[right, left], critical, self.settings.floor
@@ -111,6 +113,7 @@ class ScreenAnalysis(Analysis):
         }
         self.statistics = {
             **{f"sums-{name}": statistic for name, statistic in self.sums.items()},
+            **{f"support-{name}": statistic for name, statistic in self.support.items()},
             **{f"followed-{left}-{right}": s for (left, right), s in self.followed.items()},
         }
 
@@ -123,6 +126,8 @@ class ScreenAnalysis(Analysis):
                 self.activations[name] = UnitMajorBuffer(tokens, units.widths, self.shifts[name], self.kept)
             values[name] = self._capture(self.activations[name], name, batch.tokens, batch.skipped)
             self.sums[name].add(values[name], len(batch.tokens), batch.count)
+            least = self.settings.active_above - self.shifts[name]
+            self.support[name].add(values[name].T, least, batch.document.flatten(), batch.counted.flatten())
         for (left, right), pairs in self.followed.items():
             pairs.add(values[left], values[right])
 
@@ -151,6 +156,9 @@ class ScreenAnalysis(Analysis):
             for name, units in self.units.items()
         }
         effective = {name: sums.effective_blocks() for name, sums in self.sums.items()}
+        support = {
+            name: one.found(self.sums[name].tensors, self.counted) for name, one in self.support.items()
+        }
         results = screen_results(
             self.settings,
             self.family.reference,
@@ -159,6 +167,7 @@ class ScreenAnalysis(Analysis):
             effective,
             self.sampled / self.streamed,
             self.counted,
+            support,
         )
         results.scalars["screen/sample_blocks"] = int(self.sampled)
         return results

@@ -14,6 +14,7 @@ from un_lightning.memory import budget_bytes
 from un_lightning.models.units import Units
 from un_lightning.stats import block_sample, followed_pairs
 from un_lightning.stats.block_sums import BlockSums
+from un_lightning.stats.support import Support
 
 
 TILE_COPIES = 12
@@ -118,7 +119,9 @@ def streaming_bytes(
     every = sum(one.count for one in units.values())
     followed = sum(units[left].count + units[right].count for left, right in pairs) * config.candidates
     nowhere = torch.device("meta")
-    sums = sum(BlockSums(one.count, nowhere).bytes for one in units.values())
+    sums = sum(
+        BlockSums(one.count, nowhere).bytes + Support(one.count, nowhere).bytes for one in units.values()
+    )
     batch = batch_tokens * max(one.count for one in units.values())
     if device.type == "cuda":
         passing = SQUARE_BYTES * min(batch, BlockSums.PARALLEL) + GATHERED_BYTES * followed_pairs.CHUNK

@@ -23,6 +23,7 @@ from un_lightning.results.results import Results
 from un_lightning.stats.followed_pairs import FollowedPairs
 from un_lightning.stats.row_summary import RowSummary
 from un_lightning.stats.screening import Screened
+from un_lightning.stats.support import UnitSupport
 
 
 EVIDENCE = 10.0
@@ -41,6 +42,7 @@ def screen_results(
     effective: Mapping[str, Float64[Tensor, " units"]],
     share: float,
     count: int,
+    support: Mapping[str, UnitSupport],
 ) -> Results:
     """Everything that is known about the family once the pass is over.
 
@@ -52,6 +54,7 @@ def screen_results(
         effective: Blocks that carry each unit's activity.
         share: Share of the stream's blocks that are in the sample.
         count: Counted tokens.
+        support: Tokens and documents in which each model's units are active.
 
     Raises:
         UserError: A member has no unit that can be correlated.
@@ -70,7 +73,7 @@ def screen_results(
     tables, compared = [], {}
     for name, member in members.items():
         compared[name] = compare(member, views[name])
-        table = neuron_table(member, compared[name], config.threshold)
+        table = neuron_table(member, compared[name], config.threshold, support[name])
         table["certified"] = certified[name].cpu().numpy()
         table["below_floor"] = (below_floor[name] & members[name].moments.valid).cpu().numpy()
         tables.append(table)

@@ -21,7 +21,7 @@ def largest_jaccard(pair: PairSums) -> Float64[Tensor, " left"]:
     """Largest similarity of each row unit with any unit of the other model.
 
     Returns:
-        NaN for invalid units, and for all where the other model has no valid unit.
+        NaN for units that are invalid or never active, and for all where the other model has no valid unit.
 
     Raises:
         ValueError: It was not counted how often units are active together.
@@ -35,7 +35,7 @@ def largest_jaccard(pair: PairSums) -> Float64[Tensor, " left"]:
         for rows in pair.tiles():
             block = jaccard(pair.activity, rows, everything, pair.product.dtype)
             largest[rows] = block.masked_fill_(~valid, -torch.inf).amax(1).double()
-    return largest.masked_fill_(~own, torch.nan)
+    return largest.masked_fill_(~own | (pair.activity.left == 0), torch.nan)
 
 
 register(
