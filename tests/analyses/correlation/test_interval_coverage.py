@@ -146,6 +146,23 @@ def test_a_partner_that_was_chosen_elsewhere_is_not_too_high():
     assert abs(split.mean()) < 4 * split.std() / np.sqrt(len(split))
 
 
+def test_the_largest_and_the_split_correlation_enclose_the_truth():
+    """Each unit has six partners of nearly the same correlation; half of the text may choose a worse one."""
+    generator, units, truth = np.random.default_rng(7), 100, 0.5
+    draw = partial(by_document, generator, 2000, units, 10)
+    first = draw()
+    rivals = [rho * first + np.sqrt(1 - rho**2) * draw() for rho in (truth, *[0.48] * 5)]
+    values = {"a": first, "b": np.concatenate(rivals, axis=1)}
+    rho = correlations(values["a"], values["b"])
+    best = {"b": torch.from_numpy(rho.argmax(1))}
+    found = read_out(values, groups=20, candidates=12).columns("a", best, table_of(values, best), 0.95)
+    split = found["split_corr"]
+    error = split.std() / np.sqrt(units)
+    assert rho.max(1).mean() > truth
+    assert truth - 0.05 < split.mean() < truth + 2 * error
+    assert split.mean() < rho.max(1).mean() - 2 * error
+
+
 @given(
     seed=st.integers(0, 1000),
     shares=st.sampled_from([1, 2, 4]),
