@@ -58,8 +58,9 @@ def test_neurons_without_an_excess_are_in_no_group(table):
 
 def test_correlations_are_no_properties(table):
     table = table.assign(
-        model="a", kurt=3.0, valid=True, excess_low=0.1, split_corr=0.2, empty=np.nan, note="x", group=1
-    )
+        model="a", kurt=3.0, valid=True, excess_low=0.1, split_corr=0.2, empty=np.nan, note="x", group=1,
+        p_chance=0.1, support_tokens=5, effective_tokens=3.0,
+    )  # fmt: skip
     assert comparable_columns(table, []) == ["skew", "kurt"]
     assert comparable_columns(table, ["split_corr", "kurt"]) == ["split_corr", "kurt"]
     with pytest.raises(UserError, match=r"names 'note', but the numbers are skew, kurt, empty"):

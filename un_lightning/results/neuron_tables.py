@@ -14,8 +14,8 @@ from un_lightning.results.runs import LATEST
 KEYS = ["model", "layer", "neuron"]
 """Columns by which tables of the same model are joined."""
 _NO_PROPERTIES = (
-    "corr", "baseline", "excess", "cosine", "jaccard", "linreg", "matching", "mutual", "followed",
-    "bin_width", "outside",
+    "corr", "baseline", "excess", "chance", "support_", "effective_tokens", "cosine", "jaccard", "linreg",
+    "matching", "mutual", "followed", "bin_width", "outside",
 )  # fmt: skip
 """Parts of names of columns that say how universal a neuron is, or how a number was computed."""
 
