@@ -20,7 +20,7 @@ NOTES = {
     "p_chance": "chance of such an excess if the other models' units were arbitrary directions",
     "q_chance": "false-discovery rate at which the excess counts as more than chance",
     "support_tokens": "counted tokens at which the neuron is active",
-    "support_documents": "documents in which the neuron is active, by their number modulo 251",
+    "support_documents": "documents in which the neuron is active, by their number modulo 61",
     "effective_tokens": "tokens that share the neuron's variance; 1 if one token has all of it",
     "rare": "rests on few tokens or on one document",
     "corr_stderr": "standard error of the mean correlation over text",
