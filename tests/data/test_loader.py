@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from un_lightning.data.blocks import Packer
-from un_lightning.data.loader import NEIGHBOURS, BlockBatches, reading_order, share
+from un_lightning.data.loader import BlockBatches
 from un_lightning.data.store import Store
+from un_lightning.data.stretches import reading_order, share
 from un_lightning.data.writer import StoreWriter
 
 
@@ -32,55 +33,32 @@ def store(tmp_path_factory):
     return Store(folder / "store")
 
 
+STRETCHES = np.arange(BLOCKS) // 3
+
+
 def batches_of(store, order, size, start=0, excluded=()):
     batches = BlockBatches(store, order, size, excluded, EOS, start)
     return [batches[index] for index in range(len(batches))]
 
 
-@given(st.integers(1, 500), st.integers(1, 600), st.integers(0, 2**32))
-def test_the_order_is_a_seeded_choice_without_repeats(available, needed, seed):
-    order = reading_order(available, needed, seed)
-    assert len(order) == min(needed, available)
-    assert len(set(order.tolist())) == len(order)
-    assert set(order.tolist()) <= set(range(available))
-    np.testing.assert_array_equal(order, reading_order(available, needed, seed))
-
-
-@given(st.integers(100, 500))
-def test_another_seed_is_another_order(available):
-    assert not np.array_equal(reading_order(available, 100, 0), reading_order(available, 100, 1))
-
-
 @given(counts, worlds, batch_sizes, seeds)
 def test_all_ranks_together_read_every_block_exactly_once(store, count, world, size, seed):
-    order = reading_order(BLOCKS, count, seed)
+    order = reading_order(STRETCHES, count, seed)
     read = []
     for rank in range(world):
-        for batch in batches_of(store, share(order, rank, world), size):
+        for batch in batches_of(store, order.blocks[share(order, rank, world)], size):
             read += batch.blocks.tolist()
             # What is read at a block is that block's content.
             np.testing.assert_array_equal(batch.tokens[:, 1] - 10, batch.blocks)
             np.testing.assert_array_equal(batch.document[:, 1], batch.blocks)
             np.testing.assert_array_equal(batch.subset, batch.blocks % 2)
-    assert sorted(read) == sorted(order.tolist())
-
-
-@given(counts, worlds, seeds)
-def test_neighbours_stay_on_one_rank(count, world, seed):
-    order = reading_order(BLOCKS, count, seed)
-    shares = [share(order, rank, world) for rank in range(world)]
-    runs = [set((own // NEIGHBOURS).tolist()) for own in shares]
-    assert sum(len(own) for own in runs) == len(set().union(*runs))
-    numbers = [len(own) for own in runs]
-    assert max(numbers) - min(numbers) <= 1
-    for own in shares:  # in the order of the whole
-        place = {block: index for index, block in enumerate(order.tolist())}
-        assert [place[block] for block in own.tolist()] == sorted(place[block] for block in own.tolist())
+    assert sorted(read) == sorted(order.blocks.tolist())
 
 
 @given(counts, worlds, batch_sizes, st.integers(0, 30))
 def test_a_start_leaves_out_exactly_the_first_batches(store, count, world, size, start):
-    own = share(reading_order(BLOCKS, count, 0), world - 1, world)
+    order = reading_order(STRETCHES, count, 0)
+    own = order.blocks[share(order, world - 1, world)]
     everything = [batch.blocks.tolist() for batch in batches_of(store, own, size)]
     rest = [batch.blocks.tolist() for batch in batches_of(store, own, size, start)]
     assert rest == everything[start:]
@@ -112,3 +90,16 @@ def test_indices_beyond_the_end_are_an_error(store):
     for index in (-1, 2):
         with pytest.raises(IndexError):
             batches[index]
+
+
+@given(st.lists(st.integers(1, BLOCKS - 1), max_size=5, unique=True), batch_sizes, st.integers(0, 10))
+def test_no_batch_reaches_across_a_cut(store, cuts, size, start):
+    cuts = sorted(cuts)
+    batches = BlockBatches(store, np.arange(BLOCKS), size, (), EOS, start, cuts)
+    read = [batches[index].blocks.tolist() for index in range(len(batches))]
+    for blocks in read:
+        assert not any(blocks[0] < cut <= blocks[-1] for cut in cuts)
+    whole = BlockBatches(store, np.arange(BLOCKS), size, (), EOS, 0, cuts)
+    ends = [whole[end - 1].blocks.tolist()[-1] + 1 for end in whole.ends]
+    assert ends == [*cuts, BLOCKS]
+    assert len(read) == max(0, whole.ends[-1] - start)

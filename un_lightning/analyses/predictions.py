@@ -2,13 +2,11 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from un_lightning.data.datamodule import TokenBlocks
-from un_lightning.data.loader import NEIGHBOURS, Batch
+from un_lightning.data.loader import Batch
 
 
 class Predictions(NamedTuple):
@@ -35,22 +33,6 @@ def predictions(batch: Batch, groups: Int[Tensor, " blocks"], rows: slice = slic
     where = both.flatten().nonzero().squeeze(1)
     block = where // counted.shape[1]
     return Predictions(where, tokens.flatten()[where + 1], groups[batch.blocks[rows][block]])
-
-
-def block_groups(data: TokenBlocks, groups: int) -> Int[Tensor, " blocks"]:
-    """Divide the stream into stretches of whole runs of neighbouring blocks.
-
-    Args:
-        data: The stream, set up.
-        groups: How many stretches there are at most.
-
-    Returns:
-        Group of each block of the store; 0 for those that are not read.
-    """
-    place = np.arange(len(data.order)) // NEIGHBOURS
-    found = np.zeros(data.store.blocks, dtype=np.int64)
-    found[data.order] = place * min(groups, int(place[-1]) + 1) // (int(place[-1]) + 1)
-    return torch.from_numpy(found)
 
 
 def edited_positions(

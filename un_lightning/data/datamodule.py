@@ -5,17 +5,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from un_lightning.config import DataConfig, DataSource, Exclude
-from un_lightning.data.loader import Batch, BlockBatches, reading_order, share
+from un_lightning.data.loader import Batch, BlockBatches
 from un_lightning.data.prepare import blocks_needed, prepare_store, special_ids
 from un_lightning.data.store import Store
 from un_lightning.data.stream import Stream, loader
+from un_lightning.data.stretches import (
+    documents_of,
+    effective_number,
+    find_stretches,
+    group_numbers,
+    reading_order,
+    share,
+)
 from un_lightning.errors import UserError
 from un_lightning.models.tokenizers import tokenizer_fingerprint
 from un_lightning.terminal import note
+
+
+READ_BY = "stretches of whole documents"
+"""The way in which a store is read; a run that began before another way goes on with no sums of it."""
 
 
 def excluded_ids(policy: Exclude, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
@@ -44,10 +59,15 @@ def _say_once(line: str) -> None:
 
 
 class TokenBlocks(Stream):
-    """Blocks of one store in one seeded order, shared out over the ranks without padding or repeats."""
+    """Blocks of one store in one seeded order, shared out over the ranks without padding or repeats.
+
+    Attributes:
+        cut_groups: Groups whose borders no batch may reach across; 0 where batches need not know of groups.
+    """
 
     def __init__(self, config: DataConfig, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
+        self.cut_groups = 0
         self.config = config
         self.tokenizer = tokenizer
         self.excluded = excluded_ids(config.exclude, tokenizer)
@@ -85,7 +105,14 @@ class TokenBlocks(Stream):
                 f"data.tokens={self.config.tokens:,} is more than the {where} holds, {held:,} tokens "
                 f"in blocks of {context}: set data.tokens={held} or less"
             )
-        self.order = reading_order(self.store.blocks, needed, self.config.seed)
+        _, eos = special_ids(self.tokenizer)
+        every = documents_of(self.store, np.arange(self.store.blocks), eos)
+        self.reading = reading_order(find_stretches(self.store, every), needed, self.config.seed)
+        self.order = self.reading.blocks
+        tokens = every.tokens
+        if len(self.order) < self.store.blocks:
+            tokens = documents_of(self.store, self.order, eos).tokens
+        self.documents, self.effective_documents = int((tokens > 0).sum()), effective_number(tokens)
         if self.config.source is DataSource.store and first:
             self._check_tokenizer()
         if self.trainer is None or self.trainer.is_global_zero:
@@ -127,8 +154,23 @@ class TokenBlocks(Stream):
         return position * self.config.batch_size * self.config.context * world
 
     def fingerprint(self) -> str:
-        """That of the store, whose text may have changed since a run began."""
-        return self.store.fingerprint
+        """That of the store, whose text may have changed since a run began, and of the way it is read."""
+        return f"{self.store.fingerprint}, {READ_BY}"
+
+    def groups(self, count: int) -> Int64[Tensor, " blocks"]:
+        """Group of whole documents of each block of the store, from which errors are estimated.
+
+        The same for any batch size and any number of ranks.
+
+        Args:
+            count: How many groups at most.
+
+        Returns:
+            Groups from 0 on; 0 for blocks that are not read.
+        """
+        found = np.zeros(self.store.blocks, dtype=np.int64)
+        found[self.order] = group_numbers(self.reading, count)
+        return torch.from_numpy(found)
 
     def facts(self) -> dict[str, Any]:
         """Tokens read, subsets and their shares, and which tokens no statistic counts."""
@@ -140,13 +182,29 @@ class TokenBlocks(Stream):
             "subset_shares": dict(shares),
             "exclude": str(self.config.exclude),
             "excluded_ids": list(self.excluded),
+            "documents": self.documents,
+            "documents/effective": round(self.effective_documents, 1),
         }
 
     def batches(self, rank: int, world: int, start: int = 0) -> BlockBatches:
         """The batches of one rank, without the first `start`."""
         _, eos = special_ids(self.tokenizer)
-        own = share(self.order, rank, world)
-        return BlockBatches(self.store, own, self.config.batch_size, self.excluded, eos, start)
+        own = share(self.reading, rank, world)
+        return BlockBatches(
+            self.store, self.order[own], self.config.batch_size, self.excluded, eos, start, self.cuts(own)
+        )
+
+    def cuts(self, own: slice) -> list[int]:
+        """Where groups end inside of a rank's part of the order, counted from its beginning."""
+        if not self.cut_groups:
+            return []
+        numbers = group_numbers(self.reading, self.cut_groups)[own]
+        return (np.flatnonzero(np.diff(numbers)) + 1).tolist()
+
+    @property
+    def stretch(self) -> float:
+        """Blocks of a stretch, on average."""
+        return len(self.order) / len(self.reading.borders)
 
     def pilot(self, blocks: int) -> Batch:
         """A few blocks from all over the order as one batch, the same on every rank."""

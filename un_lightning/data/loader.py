@@ -1,6 +1,8 @@
-"""The order in which blocks are read: arithmetic alone, the same set for any number of ranks."""
+"""Batches of blocks, as every analysis gets them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,33 +33,8 @@ class Batch:
     """Number of counted tokens, known without asking the device."""
 
 
-NEIGHBOURS = 8
-"""Blocks that stay together in the reading order, because they often share a document."""
-
-
-def reading_order(available: int, needed: int, seed: int) -> Int64[ndarray, " needed"]:
-    """The first `needed` of a seeded permutation of all blocks that keeps neighbours together.
-
-    Tokens of one document are no independent observations. Runs of neighbouring blocks are permuted, not
-    single ones, so that leaving out a stretch of the stream leaves out whole documents.
-    """
-    runs = np.random.default_rng(seed).permutation(-(-available // NEIGHBOURS))
-    order = (runs[:, None] * NEIGHBOURS + np.arange(NEIGHBOURS)).reshape(-1)
-    return order[order < available][:needed].astype(np.int64)
-
-
-def share(order: Int64[ndarray, " blocks"], rank: int, world: int) -> Int64[ndarray, " own"]:
-    """Every `world`-th run of neighbours from `rank` on: the shares of all ranks are the whole, once.
-
-    Whole runs, so that no document is shared out: the groups of a jackknife would not be independent.
-    """
-    run = order // NEIGHBOURS
-    place = np.cumsum(np.diff(run, prepend=run[:1]) != 0)
-    return order[place % world == rank]
-
-
 class BlockBatches(Dataset[Batch]):
-    """Batches of `order`, by index; the last one may be smaller.
+    """Batches of some blocks, by index; the last one, and the last one before a cut, may be smaller.
 
     A position in the stream is one integer, so going on after a stop needs no replay: `start` batches
     are left out.
@@ -71,22 +48,39 @@ class BlockBatches(Dataset[Batch]):
         excluded: tuple[int, ...],
         eos: int | None,
         start: int = 0,
+        cuts: Sequence[int] = (),
     ) -> None:
+        """Line the batches up.
+
+        Args:
+            store: Where the blocks lie.
+            order: Which, in order.
+            batch_size: Blocks of a batch.
+            excluded: Tokens that do not count.
+            eos: Token that ends a document.
+            start: Batches to leave out.
+            cuts: Places in the order that no batch may reach across.
+        """
         self.store = store
         self.order = order
-        self.batch_size = batch_size
         self.excluded = np.array(excluded, dtype=np.int64)
         self.eos = eos
         self.start = start
+        borders = [0, *cuts, len(order)]
+        self.rows: list[slice] = []
+        self.ends: list[int] = []
+        """Batches up to each cut and up to the end, those before `start` included."""
+        for first, last in pairwise(borders):
+            self.rows += [slice(at, min(at + batch_size, last)) for at in range(first, last, batch_size)]
+            self.ends.append(len(self.rows))
 
     def __len__(self) -> int:
-        return max(0, -(-len(self.order) // self.batch_size) - self.start)
+        return max(0, len(self.rows) - self.start)
 
     def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        first = (self.start + index) * self.batch_size
-        rows = self.order[first : first + self.batch_size]
+        rows = self.order[self.rows[self.start + index]]
         tokens = self.store.read(rows)
         counted = ~np.isin(tokens, self.excluded)
         return Batch(

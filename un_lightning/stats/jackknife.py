@@ -10,7 +10,8 @@ from torch import Tensor
 class GroupSums(NamedTuple):
     """Sums of each group for some pairs of units; groups without tokens are left out."""
 
-    tokens: Float64[Tensor, " groups"]
+    tokens: Float64[Tensor, "groups ..."]
+    """Of all pairs alike, or of each; 0 where a pair lacks a group."""
     left: Float64[Tensor, "groups pairs"]
     right: Float64[Tensor, "groups pairs"]
     left_squares: Float64[Tensor, "groups pairs"]
@@ -31,7 +32,7 @@ class GroupSums(NamedTuple):
 
     def correlation(self) -> Float64[Tensor, "groups pairs"]:
         """Pearson correlation of every pair within each group; NaN where a unit is constant there."""
-        count = self.tokens[:, None]
+        count = self.tokens[:, None] if self.tokens.ndim == 1 else self.tokens
         covariance = self.product - self.left * self.right / count
         left = self.left_squares - self.left**2 / count
         right = self.right_squares - self.right**2 / count
@@ -41,22 +42,24 @@ class GroupSums(NamedTuple):
 def standard_error(
     whole: Float64[Tensor, " values"],
     without: Float64[Tensor, "groups values"],
-    count: Float64[Tensor, " groups"],
+    count: Float64[Tensor, "groups ..."],
 ) -> Float64[Tensor, " values"]:
     """Delete-one-group jackknife for groups of different size (Busing, Meijer & Van der Leeden 1999).
 
     Args:
         whole: The estimate from all tokens.
         without: The estimate without each group.
-        count: Tokens of each group.
+        count: Tokens of each group, for all values alike or for each; a value has no group where it is 0.
 
     Returns:
         Standard error of `whole`; NaN for fewer than two groups.
     """
-    groups = len(count)
-    if groups < 2:
-        return torch.full_like(whole, torch.nan)
-    weight = (count.sum() / count)[:, None]
+    count = count[:, None] if count.ndim == 1 else count
+    there = (count > 0).expand_as(without)
+    groups = there.sum(0)
+    weight = torch.where(count > 0, count.sum(0) / count, 1.0)
     pseudo = weight * whole - (weight - 1) * without
-    centre = groups * whole - ((1 - 1 / weight) * without).sum(0)
-    return (((pseudo - centre) ** 2 / (weight - 1)).sum(0) / groups).sqrt()
+    centre = groups * whole - torch.where(there, (1 - 1 / weight) * without, 0.0).sum(0)
+    square = (pseudo - centre) ** 2 / torch.where(there & (weight > 1), weight - 1, torch.inf)
+    error = (torch.where(there, square, 0.0).sum(0) / groups.clamp(min=1)).sqrt()
+    return torch.where(groups < 2, torch.nan, error)

@@ -16,7 +16,6 @@ from transformers import PreTrainedTokenizerBase
 
 from un_lightning import __version__
 from un_lightning.config import Config, DataConfig, LanguageModelConfig, Part, TokenizerConfig
-from un_lightning.data.loader import reading_order
 from un_lightning.data.prepare import prepare_store, special_ids
 from un_lightning.data.store import Store
 from un_lightning.errors import UserError
@@ -181,10 +180,9 @@ def _family(
         new_model(recipe, seed, len(tokenizer), context, bos, eos, attention) for seed in _seeds(config)
     ]
     held_out = stores["held_out"]
-    order = reading_order(held_out.blocks, held_out.blocks, seed=0)
     blocks = Blocks(
         all_tokens(stores["train"]),
-        all_tokens(held_out)[torch.from_numpy(order)],
+        all_tokens(held_out),
         _seeds(config),
         recipe.steps,
         recipe.batch_size,

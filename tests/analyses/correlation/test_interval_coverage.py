@@ -37,12 +37,14 @@ def read_out(values, groups, candidates, shares=1):
     shifts = {name: torch.zeros(own.count) for name, own in units.items()}
     batches = {name: torch.from_numpy(own).float().chunk(BATCHES) for name, own in values.items()}
     whole, each = None, BATCHES // shares
+    own_groups = -(-groups // shares)
+    ends = [-(-(number + 1) * each // own_groups) for number in range(own_groups)]
     for share in range(shares):
         sums = {name: UnitSums(own.count, CPU) for name, own in units.items()}
         products = {
             block: CrossProduct(units[block.left].count, units[block.right].count, CPU) for block in blocks
         }
-        one = Intervals(sums, units, blocks, groups, candidates, share, shares)
+        one = Intervals(sums, units, blocks, groups, candidates, share, shares, ends)
         counted = 0
         for position in range(1, each + 1):
             batch = {name: own[share * each + position - 1] for name, own in batches.items()}
@@ -51,7 +53,7 @@ def read_out(values, groups, candidates, shares=1):
             for block, product in products.items():
                 product.add(batch[block.left], batch[block.right])
             counted += len(batch[mine])
-            one.after_batch(position, each, counted, products, shifts, 256, alone=True)
+            one.after_batch(position, counted, products, shifts, 256, alone=True)
         if whole is None:
             whole = one
             continue
@@ -78,16 +80,18 @@ def planted(generator, tokens, units, document, others, rho):
     return {"a": first} | {name: rho * first + np.sqrt(1 - rho**2) * draw() for name in others}
 
 
-def table_of(values, best):
+def with_corr(values, mine, best):
+    """Partners, and the correlation with each."""
+    found = {}
+    for other, partner in best.items():
+        rho = correlations(values[mine], values[other])[np.arange(len(partner)), partner]
+        found[other] = partner, torch.from_numpy(rho)
+    return found
+
+
+def table_of(best):
     """The columns of a neuron table that errors are made from."""
-    mine, *others = values
-    found = np.mean(
-        [
-            correlations(values[mine], values[other])[np.arange(len(best[other])), best[other]]
-            for other in others
-        ],
-        axis=0,
-    )
+    found = np.mean([corr.numpy() for _, corr in best.values()], axis=0)
     return pd.DataFrame({"valid": True, "mean_corr": found})
 
 
@@ -106,8 +110,8 @@ def test_stated_coverage_is_real(document, shares, others):
     units, tokens, rho, baseline, stderr = 800, 4000, 0.8, 0.3, 0.005
     generator = np.random.default_rng(document + 10 * shares)
     values = planted(generator, tokens, units, document, others, rho)
-    best = dict.fromkeys(others, torch.arange(units))
-    table = table_of(values, best)
+    best = with_corr(values, "a", dict.fromkeys(others, torch.arange(units)))
+    table = table_of(best)
     readings = read_out(values, groups=20, candidates=1, shares=shares)
     found = readings.columns("a", best, table, 0.95)
     assert found["followed"].all()
@@ -129,8 +133,8 @@ def test_stated_coverage_is_real(document, shares, others):
 def test_a_confidence_of_half_covers_half():
     units, rho = 800, 0.8
     values = planted(np.random.default_rng(5), 4000, units, 10, "b", rho)
-    best = {"b": torch.arange(units)}
-    found = read_out(values, groups=20, candidates=1).columns("a", best, table_of(values, best), 0.5)
+    best = with_corr(values, "a", {"b": torch.arange(units)})
+    found = read_out(values, groups=20, candidates=1).columns("a", best, table_of(best), 0.5)
     least, most = binom.interval(0.9999, units, 0.5)
     assert least <= units * share_within(found["mean_corr_low"], rho, found["mean_corr_high"]) <= most
 
@@ -139,8 +143,8 @@ def test_a_partner_that_was_chosen_elsewhere_is_not_too_high():
     """Unrelated units: the largest of 200 correlations is far above 0, `split_corr` is 0 but for chance."""
     values = {name: by_document(np.random.default_rng(seed), 4000, 200, 10) for seed, name in enumerate("ab")}
     rho = correlations(values["a"], values["b"])
-    best = {"b": torch.from_numpy(rho.argmax(1))}
-    found = read_out(values, groups=20, candidates=8).columns("a", best, table_of(values, best), 0.95)
+    best = with_corr(values, "a", {"b": torch.from_numpy(rho.argmax(1))})
+    found = read_out(values, groups=20, candidates=8).columns("a", best, table_of(best), 0.95)
     split = found["split_corr"]
     assert rho.max(1).mean() > 0.07
     assert abs(split.mean()) < 4 * split.std() / np.sqrt(len(split))
@@ -166,7 +170,7 @@ def test_the_largest_and_the_split_correlation_enclose_the_truth():
 @given(
     seed=st.integers(0, 1000),
     shares=st.sampled_from([1, 2, 4]),
-    groups=st.sampled_from([4, 10, 20]),
+    groups=st.sampled_from([8, 10, 20]),
     candidates=st.sampled_from([1, 3, 12]),
     others=st.sampled_from(["b", "bc"]),
 )
@@ -174,18 +178,16 @@ def test_split_half_equals_brute_force(seed, shares, groups, candidates, others)
     """float32 products of 800 tokens: 1e-5 of a correlation."""
     generator, tokens = np.random.default_rng(seed), 800
     values = planted(generator, tokens, 12, 5, others, 0.3)
-    best = dict.fromkeys(others, torch.arange(12))
     readings = read_out(values, groups, candidates, shares)
-    each = BATCHES // shares
+    each, own_groups = BATCHES // shares, -(-groups // shares)
     batch = np.arange(tokens) * BATCHES // tokens
-    group = batch // each * readings.groups + batch % each * readings.groups // each
-    choosing = [share * readings.groups for share in range(shares)]
+    group = batch // each * own_groups + batch % each * own_groups // each
+    choosing = [share * own_groups for share in range(shares)]
     for mine, partners in [("a", others), *((other, "a") for other in others)]:
         wanted = np.mean(
             [split_half(values[mine], values[other], group, choosing, candidates) for other in partners],
             axis=0,
         )
-        own = dict.fromkeys(partners, best["b"])
-        pair = {name: values[name] for name in (mine, *partners)}
-        found = readings.columns(mine, own, table_of(pair, own), 0.95)["split_corr"]
+        own = with_corr(values, mine, dict.fromkeys(partners, torch.arange(12)))
+        found = readings.columns(mine, own, table_of(own), 0.95)["split_corr"]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)

@@ -80,7 +80,7 @@ def test_what_cannot_fit_is_refused_with_figures_and_ways_out():
 
 
 def test_more_ranks_take_no_more_for_intervals():
-    """All shares together have some twenty groups, of which each has two at least."""
+    """All shares together have some twenty groups, and a border of a share cuts one of them at most."""
     plans = [
         plan_memory(
             CorrelationConfig(memory_gb=200.0), STAR, MEDIUM, batch_tokens=8192, device=torch.device("cpu"),
@@ -89,7 +89,7 @@ def test_more_ranks_take_no_more_for_intervals():
         for shares in (1, 8, 16)
     ]  # fmt: skip
     assert len({plan.passes for plan in plans}) == 1
-    assert plans[2].bytes < 1.02 * plans[0].bytes
+    assert plans[2].bytes < 1.03 * plans[0].bytes
 
 
 def test_large_parts_are_named_where_nothing_fits():

@@ -13,7 +13,7 @@ from tests.reference import activations as activation_reference
 from tests.reference import families as reference
 from un_lightning.analyses.families.analysis import FamiliesAnalysis
 from un_lightning.config import FamiliesConfig, FamilyCriteria, LabelsConfig, Site
-from un_lightning.data.loader import NEIGHBOURS, Batch
+from un_lightning.data.loader import Batch
 from un_lightning.errors import UserError
 from un_lightning.labels.decoding import decode_vocabulary
 from un_lightning.models.family import Family
@@ -204,7 +204,7 @@ def test_the_leading_labels_are_measured(run, text, truth, batch_size):
     assert (measured.groupby(["layer", "neuron"]).size() <= 3).all()
     assert len(measured) >= 2 * len(UNITS)
     names = analysis.labels.names
-    groups = truth["place"] // CONTEXT // NEIGHBOURS % 6
+    groups = analysis._data().groups(6).numpy()[truth["place"] // CONTEXT]
     p = {}
     for row in measured.sample(25, random_state=1).itertuples():
         unit, having = row.layer * NEURONS + row.neuron, labels[:, names.index(row.label)]

@@ -10,7 +10,7 @@ from tests.analyses.parts import validate
 from tests.reference import weights as reference
 from un_lightning.analyses.weights.analysis import WeightsAnalysis
 from un_lightning.config import DataConfig, DataSource, Vocabulary, Weights, WeightsConfig
-from un_lightning.data.loader import reading_order
+from un_lightning.data.stretches import reading_order
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
 from un_lightning.models.frozen import FrozenModel
@@ -106,7 +106,7 @@ def test_vocabulary_matches_brute_force(results, truth, kind, tokens):
     own = results.tables["vocabulary"].query("kind == @kind")
     moments = own[["mean", "var", "skew", "kurt"]].to_numpy()
     np.testing.assert_allclose(moments, reference.moments(cosines), rtol=2e-4, atol=2e-6)
-    read = tokens[reading_order(len(tokens), 20, 0)]
+    read = tokens[reading_order(np.arange(len(tokens)), 20, 0).blocks]
     counts = np.bincount(read[~np.isin(read, [0, 199])], minlength=VOCABULARY)
     weighted = own[["mean_weighted", "var_weighted", "skew_weighted", "kurt_weighted"]].to_numpy()
     np.testing.assert_allclose(weighted, reference.moments(cosines, counts), rtol=2e-3, atol=2e-6)

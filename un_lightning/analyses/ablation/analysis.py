@@ -20,7 +20,7 @@ from un_lightning.analyses.ablation.sets import (
 from un_lightning.analyses.interventions import COLUMNS, Interventions, Item
 from un_lightning.analyses.one_model import OneModel
 from un_lightning.analyses.pilot_means import pilot_means
-from un_lightning.analyses.predictions import block_groups, edited_positions, predictions
+from un_lightning.analyses.predictions import edited_positions, predictions
 from un_lightning.config import AblationConfig, Site
 from un_lightning.config.edits import EditKind
 from un_lightning.data.datamodule import TokenBlocks
@@ -56,7 +56,7 @@ class AblationAnalysis(OneModel):
         widths = self.units.widths
         missing = lambda layer: torch.zeros(widths[layer], dtype=torch.float64, device=self.device)
         found = [means[layer] if layer in means else missing(layer) for layer in range(len(widths))]
-        groups = block_groups(self._data(), self.settings.groups)
+        groups = self._data().groups(self.settings.groups)
         return {"means": torch.cat(found), "groups": groups, **pack_sets(self.sets)}
 
     def begin(self, known: Mapping[str, Tensor]) -> None:

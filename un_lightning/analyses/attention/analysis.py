@@ -21,7 +21,7 @@ from un_lightning.analyses.one_model import OneModel
 from un_lightning.config import AttentionConfig, Site
 from un_lightning.data.census import draw_places
 from un_lightning.data.datamodule import TokenBlocks
-from un_lightning.data.loader import NEIGHBOURS, Batch
+from un_lightning.data.loader import Batch
 from un_lightning.errors import UserError
 from un_lightning.models.attention import check_attention, embed, read_attention
 from un_lightning.models.family import Family
@@ -101,6 +101,7 @@ class AttentionAnalysis(OneModel):
         """Read the weights and make the statistics."""
         self._make_heads()
         self.bos = known["bos"]
+        self.groups = self._data().groups(self.settings.groups).to(self.device)
         self.first = self._first(self._data().store.context)
         if self.pairs is None:
             self.pairs = [Pair(*entry) for entry in known["pairs"].tolist()]
@@ -126,7 +127,7 @@ class AttentionAnalysis(OneModel):
         counted = _behind(batch)
         place = batch.blocks[:, None] * context + torch.arange(context, device=tokens.device)
         changed = counted[:, self.first :]
-        group = (batch.blocks // NEIGHBOURS % self.settings.groups)[:, None].expand(changed.shape)[changed]
+        group = self.groups[batch.blocks][:, None].expand(changed.shape)[changed]
         hits = self.sample.find(place[:, self.first :][changed])
         self.sample.add_tokens(hits[1])
         wanted = torch.isin(place, self.screened) & counted

@@ -58,8 +58,9 @@ class CorrelationAnalysis(Analysis):
         self.pilot_blocks = config.pilot
 
     def stream(self, config: DataConfig) -> Stream:
-        """Blocks of tokens; with `split=rows` all devices of a node read the same ones."""
+        """Batches that end where groups do; with `split=rows` all devices of a node read the same."""
         stream = token_blocks(config, self.family)
+        stream.cut_groups = self.settings.jackknife
         stream.shared_by_node = self.settings.split is Split.rows
         return stream
 
@@ -122,8 +123,11 @@ class CorrelationAnalysis(Analysis):
         }
         every = [block for one in self.schedule for blocks in one for block in blocks]
         groups, candidates = self.settings.jackknife, self.settings.candidates
+        data: TokenBlocks = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        node = self.node
+        ends = data.batches(node.share, node.shares).ends
         self.intervals = (
-            Intervals(self.sums, self.units, every, groups, candidates, self.node.share, self.node.shares)
+            Intervals(self.sums, self.units, every, groups, candidates, node.share, node.shares, ends)
             if groups
             else None
         )
@@ -184,7 +188,6 @@ class CorrelationAnalysis(Analysis):
         if self.intervals is not None:
             self.intervals.after_batch(
                 self.position,
-                self.batches,
                 self.counted,
                 self.products,
                 self.shifts,

@@ -1,7 +1,7 @@
 """Confidence intervals of the correlation analysis: readings during the pass, a jackknife after it.
 
-The reading order keeps neighbouring blocks together, on one rank, so a document lies in one group but for the
-few that a group's border cuts, and leaving out a group leaves out documents (method B9).
+A group is made of whole documents (`data/stretches.py`) and no batch reaches across its end, so leaving out a
+group leaves out documents, whatever the batch size (method B9).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,24 +14,22 @@ from jaxtyping import Float, Int
 from scipy.stats import t as student
 from torch import Tensor
 
+from un_lightning.analyses.correlation.partner_errors import Followed, partner_errors
 from un_lightning.analyses.correlation.row_blocks import RowBlock
 from un_lightning.models.units import Units
+from un_lightning.stats.champions import Champions
 from un_lightning.stats.correlation import correlation_tiles
 from un_lightning.stats.cross_product import CrossProduct
-from un_lightning.stats.jackknife import GroupSums, standard_error
+from un_lightning.stats.jackknife import GroupSums
 from un_lightning.stats.pair_sums import moments_of
 from un_lightning.stats.readings import Aligned, PairReadings, UnitReadings, own_sums
 from un_lightning.stats.statistic import Statistic
 from un_lightning.stats.unit_sums import UnitMoments, UnitSums, moments_of_sums
 
 
-LEAST_GROUPS = 2
-"""On each share: the first one chooses the candidates, another one is needed to measure them."""
-
-
 def groups_of_share(groups: int, shares: int) -> int:
-    """Groups of batches that one share of the batches has, where all together shall have so many."""
-    return max(LEAST_GROUPS, -(-groups // shares))
+    """Groups of which one share of the text has a part at most, where all together have so many."""
+    return min(groups, -(-groups // shares) + 1)
 
 
 class WithoutEach(NamedTuple):
@@ -45,8 +43,8 @@ class WithoutEach(NamedTuple):
 class Intervals:
     """Readings of the sums of a pass, and the errors that follow from them.
 
-    Candidates are the best partners after a rank's first group, in each block of rows; a unit whose final
-    best partner was not among them, on every rank, has no interval and says so in the column `followed`.
+    Candidates are the best partners after a rank's first group, in each block of rows; what becomes a unit's
+    best later joins them (`Champions`). How a unit's error follows: `partner_errors`.
     """
 
     def __init__(
@@ -58,6 +56,7 @@ class Intervals:
         candidates: int,
         share: int,
         shares: int,
+        ends: Sequence[int] = (),
     ) -> None:
         """Make readings for all blocks of all passes.
 
@@ -65,12 +64,17 @@ class Intervals:
             sums: Sums of each model's units.
             units: Units of each model.
             blocks: Blocks of all passes and devices.
-            groups: Groups of batches that all shares together have, if each share has two or more.
+            groups: Groups that all shares together have.
             candidates: Partners of each unit that are followed.
             share: Which share of the batches this rank reads.
             shares: How many shares there are.
+            ends: Batches of this rank up to the end of each group of which it has a part.
+
+        Raises:
+            UserError: A share has parts of more groups than are planned with.
         """
-        self.sums, self.groups = sums, groups_of_share(groups, shares)
+        self.sums, self.ends = sums, list(ends)
+        self.groups = max(groups_of_share(groups, shares), len(self.ends))
         self.latest: tuple[int, list[RowBlock]] | None = None
         """The group that was read out last, and which blocks."""
         self.without: dict[str, WithoutEach] = {}
@@ -88,6 +92,9 @@ class Intervals:
         """Of a block's row units with candidates among the columns."""
         self.columns_of = {block: make(sizes[block.right], height[block]) for block in blocks}
         """Of the column units with candidates among a block's rows."""
+        lead = lambda units: Champions(shares, self.groups, units, share, device)
+        self.row_champions = {block: lead(height[block]) for block in blocks}
+        self.column_champions = {block: lead(sizes[block.right]) for block in blocks}
 
     def of_models(self) -> dict[str, Statistic]:
         """Readings of each model's own sums, by name."""
@@ -98,13 +105,17 @@ class Intervals:
         return {
             f"readings-{side}-{block.name}": readings[block]
             for block in blocks
-            for side, readings in (("rows", self.rows), ("columns", self.columns_of))
+            for side, readings in (
+                ("rows", self.rows),
+                ("columns", self.columns_of),
+                ("row-champions", self.row_champions),
+                ("column-champions", self.column_champions),
+            )
         }
 
     def after_batch(
         self,
         position: int,
-        batches: int,
         counted: int,
         products: Mapping[RowBlock, CrossProduct],
         shifts: Mapping[str, Tensor],
@@ -115,27 +126,36 @@ class Intervals:
 
         Args:
             position: Batches of this rank in the sums.
-            batches: Batches that this rank reads in all.
             counted: Counted tokens in the sums.
             products: Products of this rank's blocks.
             shifts: What was subtracted from each model's units.
             tile: Rows of correlations at a time, when candidates are chosen.
             alone: Whether to read the models' own sums; a later pass has none.
         """
-        group = (position - 1) * self.groups // batches
-        if position < batches and position * self.groups // batches == group:
+        if position not in self.ends:
             return
+        group = len(self.ends) - 1 - self.ends[::-1].index(position)
         for name, reading in self.units.items() if alone else ():
             reading.read(group, counted, self.sums[name].tensors)
         self.latest = group, list(products)
         for block, statistic in products.items():
             product, rows, columns = statistic.tensors["product"], self.rows[block], self.columns_of[block]
+            left, right = self._moments(block, group, shifts)
             if not rows.tensors["chosen"][rows.rank]:
-                left, right = self._moments(block, group, shifts)
                 rows.choose(_candidates(product, counted, left, right, rows.width, tile))
                 columns.choose(_candidates(product.T, counted, right, left, columns.width, tile))
-            rows.read(group, product)
-            columns.read(group, product.T)
+            else:
+                sides = (
+                    (self.row_champions[block], rows, product, left, right),
+                    (self.column_champions[block], columns, product.T, right, left),
+                )
+                for champions, known, matrix, mine, theirs in sides:
+                    best = _candidates(matrix, counted, mine, theirs, 1, tile)[:, 0]
+                    champions.join(group, best, known.tensors["candidates"][known.rank])
+            for reading in (rows, self.row_champions[block]):
+                reading.read(group, product)
+            for reading in (columns, self.column_champions[block]):
+                reading.read(group, product.T)
 
     def glance(self) -> dict[str, float]:
         """Mean and largest value of the row units' best correlations with their candidates, so far."""
@@ -195,53 +215,72 @@ class Intervals:
             *(torch.cat([part[index] for part in parts], dim=-1) for index in range(len(Aligned._fields)))
         )
 
+    def _followed(self, mine: str, other: str, partner: Tensor, corr: Tensor) -> Followed:
+        """What is known of one model's units and their final partners in another."""
+        blocks = sorted(self.rows, key=lambda block: block.rows.start)
+        own = [block for block in blocks if block.pair == (mine, other)]
+        if own:
+            parts = [
+                _since(self.rows[block], self.row_champions[block], partner[block.rows], 0) for block in own
+            ]
+            since = torch.cat([start for start, _ in parts], dim=1)
+            running = torch.cat([product for _, product in parts], dim=2)
+        else:
+            own = [block for block in blocks if block.pair == (other, mine)]
+            parts = [
+                _since(self.columns_of[block], self.column_champions[block], partner, block.rows.start)
+                for block in own
+            ]
+            since, running = parts[0]
+            for start, product in parts[1:]:  # a partner lies in one block, and no other knows it
+                running = torch.where((start < since)[:, None], product, running)
+                since = torch.minimum(start, since)
+        left, right = self.units[mine].tensors, self.units[other].tensors
+        return Followed(
+            since,
+            running.double(),
+            left["sum"],
+            left["squares"],
+            right["sum"][..., partner],
+            right["squares"][..., partner],
+            corr,
+        )
+
     def columns(
-        self, mine: str, best: Mapping[str, Tensor], table: pd.DataFrame, confidence: float
+        self, mine: str, best: Mapping[str, tuple[Tensor, Tensor]], table: pd.DataFrame, confidence: float
     ) -> pd.DataFrame:
         """Error columns of one model's neuron table, once all ranks are merged.
 
         Args:
             mine: The model.
-            best: Index of each unit's best partner in each other model.
+            best: Index of each unit's best partner in each other model, and the correlation with it.
             table: The model's rows of the neuron table, with valid and mean_corr.
             confidence: Of the intervals, such as 0.95.
 
         Returns:
-            `followed`, `corr_stderr`, `mean_corr_low`, `mean_corr_high` (on Fisher's z scale) and
-            `split_corr`: the mean correlation with partners chosen on one half of the tokens, measured on
-            the other.
+            `followed` (whether the error comes from the unit's own groups), `corr_stderr`, `mean_corr_low`,
+            `mean_corr_high` (on Fisher's z scale) and `split_corr`: the mean correlation with partners chosen
+            on one half of the tokens, measured on the other.
         """
-        followed, whole, without, split = [], [], [], []
-        tokens = torch.empty(0)
-        for other, partner in best.items():
+        split, followed = [], []
+        for other, (partner, corr) in best.items():
+            followed.append(self._followed(mine, other, partner, corr))
             candidates, everywhere, running = self._aligned(mine, other)
-            hit = (candidates == partner[:, None]) & (everywhere > 0)
-            followed.append(hit.any(1))
             groups = self._group_sums(mine, other, candidates, running)
-            one = hit.to(torch.int8).argmax(1)
-            chosen = _pick(groups, one, candidates.shape[1])
-            whole.append(chosen.total().correlation()[0])
-            without.append(chosen.without_each().correlation())
             split.append(_split_half(groups, everywhere, self._measuring(mine)))
-            tokens = groups.tokens
-        value = torch.stack(whole).mean(0)
-        left_out = torch.stack(without).mean(0)
-        error = standard_error(value, left_out, tokens).cpu().numpy()
-        error_z = standard_error(_z(value), _z(left_out), tokens).cpu().numpy()
-        missing = ~torch.stack(followed).all(0).cpu().numpy() | ~table["valid"].to_numpy()
-        error[missing] = error_z[missing] = np.nan
-        self.without[mine] = WithoutEach(left_out.cpu().numpy(), tokens.cpu().numpy())
-        reach = student.ppf(0.5 + confidence / 2, max(len(tokens) - 1, 1))
-        mean = table["mean_corr"].to_numpy()
-        centre = np.arctanh(np.clip(mean, -1 + 1e-12, 1 - 1e-12))
+        valid = torch.tensor(table["valid"].to_numpy().tolist(), device=followed[0].start.device)
+        found = partner_errors(followed, self.units[mine].tensors["count"], valid)
+        self.without[mine] = WithoutEach(found.without.cpu().numpy(), found.tokens.cpu().numpy())
+        reach = student.ppf(0.5 + confidence / 2, max(len(found.tokens) - 1, 1))
+        low, high = correlation_interval(table["mean_corr"].to_numpy(), reach * found.stderr.cpu().numpy())
         split_corr = torch.stack(split).mean(0).cpu().numpy()
         split_corr[~table["valid"].to_numpy()] = np.nan
         return pd.DataFrame(
             {
-                "followed": ~missing,
-                "corr_stderr": error,
-                "mean_corr_low": np.tanh(centre - reach * error_z),
-                "mean_corr_high": np.tanh(centre + reach * error_z),
+                "followed": found.own.cpu().numpy(),
+                "corr_stderr": found.stderr.cpu().numpy(),
+                "mean_corr_low": low,
+                "mean_corr_high": high,
                 "split_corr": split_corr,
             },
             index=table.index,
@@ -288,10 +327,17 @@ def _candidates(
     return chosen
 
 
-def _pick(groups: GroupSums, which: Tensor, width: int) -> GroupSums:
-    """One candidate of each unit."""
-    column = torch.arange(len(which), device=which.device) * width + which
-    return GroupSums(groups.tokens, *(part[:, column] for part in groups[1:]))
+def _since(
+    readings: PairReadings, champions: Champions, partner: Int[Tensor, " units"], offset: int
+) -> tuple[Int[Tensor, "ranks units"], Float[Tensor, "ranks groups units"]]:
+    """Group from which on each rank knows the products of a partner, and their running sums."""
+    hit = (readings.tensors["candidates"] == (partner - offset)[None, :, None]).to(torch.int8)
+    place = hit.argmax(2, keepdim=True)
+    groups = readings.tensors["product"].shape[1]
+    fixed = readings.tensors["product"].gather(3, place[:, None].expand(-1, groups, -1, -1)).squeeze(3)
+    start, running = champions.find(partner, offset)
+    known = hit.any(2) & (readings.tensors["chosen"] > 0)[:, None]
+    return torch.where(known, 0, start), torch.where(known[:, None], fixed, running)
 
 
 def _split_half(
@@ -309,5 +355,22 @@ def _split_half(
     return torch.stack(values).mean(0)
 
 
-def _z(correlation: Tensor) -> Tensor:
-    return torch.atanh(correlation.clamp(-1 + 1e-12, 1 - 1e-12))
+def correlation_interval(
+    corr: Float[np.ndarray, " units"], half: Float[np.ndarray, " units"]
+) -> tuple[Float[np.ndarray, " units"], Float[np.ndarray, " units"]]:
+    """An interval on Fisher's z scale, from half of its width on that of the correlation.
+
+    Near 1 the scale stretches without end, and so do errors that are mere rounding if they are taken on it.
+    The slope 1 / (1 - ρ²), with what float32 cannot tell from 1 as the smallest distance, keeps both
+    together.
+
+    Args:
+        corr: Correlations; NaN for none.
+        half: Half widths, such as a standard error times Student's t.
+    """
+    centre = np.arctanh(np.clip(corr, -1 + _NEAREST, 1 - _NEAREST))
+    reach = half / np.maximum(1 - corr**2, 2 * _NEAREST)
+    return np.minimum(np.tanh(centre - reach), corr), np.maximum(np.tanh(centre + reach), corr)
+
+
+_NEAREST = 2.0**-23

@@ -56,7 +56,10 @@ def correlation_results(
         compared[name] = compare(members[name], views[name])
         table = neuron_table(members[name], compared[name], config.threshold, support[name])
         if intervals is not None:
-            best = {other: view.summary.best_index[:, 0] for other, view in views[name].items()}
+            best = {
+                other: (view.summary.best_index[:, 0].clamp(min=0), view.summary.best[:, 0])
+                for other, view in views[name].items()
+            }
             table = table.join(intervals.columns(name, best, table, config.confidence))
             degrees = len(intervals.without[name].tokens) - 1
             table = table.join(excess_bounds(table, compared[name], degrees, config.confidence))

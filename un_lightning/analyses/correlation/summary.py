@@ -71,7 +71,7 @@ def correlation_scalars(config: CorrelationConfig, found: Found) -> Scalars:
     if found.without is not None:
         scalars["universal/low"] = int((own["excess_low"] > config.threshold).sum())
         scalars["universal/high"] = int(
-            (universal & ~own["followed"] | (own["excess_high"] > config.threshold)).sum()
+            (universal & own["excess_high"].isna() | (own["excess_high"] > config.threshold)).sum()
         )
         scalars["neurons/not_followed"] = int((own["valid"] & ~own["followed"]).sum())
         scalars["split_corr/mean"] = float(own["split_corr"].mean())

@@ -16,7 +16,7 @@ from un_lightning.analyses.entropy.rows import Rows
 from un_lightning.analyses.interventions import COLUMNS, Frequency, Interventions, Item
 from un_lightning.analyses.one_model import OneModel
 from un_lightning.analyses.pilot_means import pilot_means
-from un_lightning.analyses.predictions import block_groups, edited_positions, predictions
+from un_lightning.analyses.predictions import edited_positions, predictions
 from un_lightning.analyses.selection import select
 from un_lightning.config import EntropyConfig, Site
 from un_lightning.config.edits import EditKind
@@ -67,7 +67,7 @@ class EntropyAnalysis(OneModel):
         means = pilot_means(self.model, Site.mlp_post, pilot, set(layers.tolist()))
         known |= {f"weights/{name}": value for name, value in measures.items()}
         known |= {
-            "groups": block_groups(self._data(), self.settings.groups),
+            "groups": self._data().groups(self.settings.groups),
             "flat": torch.from_numpy(flat),
             "reasons": torch.from_numpy(reasons),
             "means": torch.stack(

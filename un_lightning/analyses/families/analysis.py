@@ -24,7 +24,7 @@ from un_lightning.analyses.families.word_role import ROLES, WordRoles
 from un_lightning.config import FamiliesConfig
 from un_lightning.data.census import token_counts
 from un_lightning.data.datamodule import TokenBlocks
-from un_lightning.data.loader import NEIGHBOURS, Batch
+from un_lightning.data.loader import Batch
 from un_lightning.errors import UserError
 from un_lightning.labels import TokenLabels, build_labels, previous_tokens
 from un_lightning.labels.decoding import decode_vocabulary
@@ -76,6 +76,7 @@ class FamiliesAnalysis(Analysis):
         for name, model in self.models.items():
             model.pilot = {key: known[f"{name}/{key}"] for key in ("pre", "post", "low", "high")}
         data = self._data()
+        self.groups = data.groups(self.settings.groups).to(self.device)
         self._make_labels(known["counts"], data)
         rows, context = len(self.ids), data.store.context
         check_memory(self.settings, self.models, self.labels, rows, context)
@@ -199,7 +200,7 @@ class FamiliesAnalysis(Analysis):
     def _follow(self, batch: Batch) -> None:
         where, place = self._counted(batch)
         labels, roles = self.labels.of(batch, where), self.roles(batch)[where]
-        groups = place // batch.tokens.shape[1] // NEIGHBOURS % self.settings.groups
+        groups = self.groups[place // batch.tokens.shape[1]]
         for name, model in self.models.items():
             follow = self.follows[name]
             follow.open(self.findings[name].leading, labels, roles, groups)

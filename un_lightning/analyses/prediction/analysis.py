@@ -20,7 +20,7 @@ from un_lightning.analyses.selection import select
 from un_lightning.config import PredictionConfig, Site, Vocabulary, Weights
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.layers import token_counts
-from un_lightning.data.loader import NEIGHBOURS, Batch
+from un_lightning.data.loader import Batch
 from un_lightning.errors import UserError
 from un_lightning.labels import TokenLabels, build_labels
 from un_lightning.models.causal import require_causal
@@ -94,6 +94,7 @@ class PredictionAnalysis(OneModel):
         labels = [self.units.label(int(index)) for index in self.followed]
         self.selection = select(self.units, neurons=labels) if labels else None
         self.sets = known["sets"]
+        self.groups = self._data().groups(self.settings.groups).to(self.device)
         self.sums = NextTokenSums(
             self.settings.groups, known["owner"], known["low"], known["high"], self.settings.bins
         )
@@ -108,7 +109,7 @@ class PredictionAnalysis(OneModel):
         known[:, :-1] = counted[:, :-1] & counted[:, 1:] & (document[:, :-1] == document[:, 1:])
         where = known.flatten().nonzero().squeeze(1)
         block = where // tokens.shape[1]
-        group = batch.blocks[block] // NEIGHBOURS % self.settings.groups
+        group = self.groups[batch.blocks[block]]
         inside = self.sets[tokens.flatten()[where + 1]]
         values = self._activations(tokens, where)
         for part in (slice(start, start + TOKENS) for start in range(0, len(where), TOKENS)):

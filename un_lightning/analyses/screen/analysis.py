@@ -18,7 +18,7 @@ from un_lightning.analyses.screen.report import screen_results
 from un_lightning.analyses.screen.sample import in_turn, pack, sample_blocks, screening_side, unpack
 from un_lightning.config import BaselineOf, CorrelationConfig, Gemm
 from un_lightning.data.datamodule import TokenBlocks
-from un_lightning.data.loader import NEIGHBOURS, Batch
+from un_lightning.data.loader import Batch
 from un_lightning.data.stream import Stream
 from un_lightning.errors import UserError
 from un_lightning.models.family import Family
@@ -97,6 +97,9 @@ class ScreenAnalysis(Analysis):
         """Sums of every unit, and of the candidates' products."""
         self.shifts = {name: known[f"shift/{name}"] for name in self.units}
         self.sampled, self.streamed, critical = known["stream"].tolist()
+        data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(data, TokenBlocks)
+        self.stretch = data.stretch
         self.screened = {
             (one, two): unpack(one, two, known)
             for left, right in self.pairs
@@ -134,8 +137,8 @@ class ScreenAnalysis(Analysis):
     def after_batch(self) -> None:
         """Once in a while, drop pairs that cannot be a unit's best any more, or those of one below the floor.
 
-        Neighbouring blocks stay together in the order and may share a document, so that a run of them is
-        trusted no more than a single block.
+        Blocks of one stretch stay together in the order and share documents, so that a stretch is trusted no
+        more than a single block.
         """
         if not is_check(self.position) or self.sampled >= self.streamed:
             return
@@ -143,7 +146,7 @@ class ScreenAnalysis(Analysis):
         count, blocks = int(own["tokens"]), float(own["blocks"])
         if count == 0 or blocks >= self.streamed:
             return
-        remaining = NEIGHBOURS * (1 / blocks - 1 / self.streamed)
+        remaining = self.stretch * (1 / blocks - 1 / self.streamed)
         shrink = (remaining / (1 / self.sampled - 1 / self.streamed)) ** 0.5
         moments = {name: self.sums[name].moments(count, self.shifts[name]) for name in self.units}
         for (left, right), pairs in self.followed.items():
