@@ -9,7 +9,6 @@ import torch
 
 from tests.stats.ranks import merge
 from un_lightning.analyses.base import PLAN, Analysis
-from un_lightning.analyses.correlation.analysis import CorrelationAnalysis
 from un_lightning.config import TrainerConfig
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.stream import Stream
@@ -18,8 +17,6 @@ from un_lightning.lightning import make_trainer
 
 def validate(analysis: Analysis, stream: Stream, folder: Path) -> Analysis:
     """All passes of an analysis over a stream."""
-    if isinstance(analysis, CorrelationAnalysis) and isinstance(stream, TokenBlocks):
-        stream.cut_groups = analysis.settings.jackknife
     trainer = make_trainer(TrainerConfig(accelerator="cpu", threads=1), None, folder)
     while not analysis.complete:
         trainer.validate(analysis, datamodule=stream, verbose=False)

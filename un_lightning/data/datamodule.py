@@ -17,6 +17,7 @@ from un_lightning.data.prepare import blocks_needed, prepare_store, special_ids
 from un_lightning.data.store import Store
 from un_lightning.data.stream import Stream, loader
 from un_lightning.data.stretches import (
+    Documents,
     documents_of,
     effective_number,
     find_stretches,
@@ -109,15 +110,22 @@ class TokenBlocks(Stream):
         every = documents_of(self.store, np.arange(self.store.blocks), eos)
         self.reading = reading_order(find_stretches(self.store, every), needed, self.config.seed)
         self.order = self.reading.blocks
-        tokens = every.tokens
-        if len(self.order) < self.store.blocks:
-            tokens = documents_of(self.store, self.order, eos).tokens
-        self.documents, self.effective_documents = int((tokens > 0).sum()), effective_number(tokens)
+        self.count_documents(every if len(self.order) == self.store.blocks else None)
         if self.config.source is DataSource.store and first:
             self._check_tokenizer()
         if self.trainer is None or self.trainer.is_global_zero:
             _say_once(self.store.description())
         self.is_open = True
+
+    def count_documents(self, known: Documents | None = None) -> None:
+        """Count the documents that are read, and those of one size that would tell as much.
+
+        Args:
+            known: Of the blocks that are read; None looks at them.
+        """
+        _, eos = special_ids(self.tokenizer)
+        tokens = (known or documents_of(self.store, self.order, eos)).tokens
+        self.documents, self.effective_documents = int((tokens > 0).sum()), effective_number(tokens)
 
     def _check_tokenizer(self) -> None:
         """Refuse a store of somebody else's tokens: its ids would be other text, or none at all."""

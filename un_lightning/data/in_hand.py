@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from un_lightning.config import DataConfig
 from un_lightning.data.datamodule import TokenBlocks
 from un_lightning.data.store import Store
+from un_lightning.data.stretches import Order
 
 
 class HeldStore(Store):
@@ -50,7 +51,10 @@ class HeldBlocks(TokenBlocks):
         """
         super().__init__(config, tokenizer)
         self.store = HeldStore(tokens)
-        self.order = np.arange(self.store.blocks)
+        every = np.arange(self.store.blocks)
+        self.reading = Order(every, every)  # as they are given, so groups are runs of neighbours
+        self.order = every
+        self.count_documents()
         self.is_open = True
 
     def prepare_data(self) -> None:

@@ -66,11 +66,14 @@ def documents_of(store: Store, blocks: Int64[ndarray, " read"], eos: int | None)
         if store.document is None:  # none reaches beyond its block, and nobody asks for one by its number
             counts.append(np.unique(own, return_counts=True)[1])
             continue
-        found = np.bincount(own.ravel(), minlength=len(total))
-        found[: len(total)] += total
-        total = found
+        least, end = int(own.min()), int(own.max()) + 1
+        if end > len(total):
+            total = np.pad(total, (0, max(end, 2 * len(total)) - len(total)))
+        total[least:end] += np.bincount(own.ravel() - least)  # chunks of a store hold few of its documents
     join = lambda parts: np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
-    return Documents(join(first), join(last), join(counts) if store.document is None else total)
+    return Documents(
+        join(first), join(last), join(counts) if store.document is None else np.trim_zeros(total, "b")
+    )
 
 
 def effective_number(tokens: Int64[ndarray, " documents"]) -> float:

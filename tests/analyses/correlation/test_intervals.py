@@ -69,7 +69,7 @@ def test_a_partner_that_becomes_the_best_late_is_followed_from_then_on(validate)
     few = table_of(validate, jackknife=20, candidates=1).tables["neurons"]
     all_of = table_of(validate, jackknife=20, candidates=128).tables["neurons"]
     assert all_of["followed"].all()
-    assert few["followed"].mean() > 0.5
+    assert few["followed"].mean() > 0.3
     late = few["followed"] & (few["corr_stderr"] - all_of["corr_stderr"]).abs().gt(1e-9)
     assert late.any()
     ratio = few["corr_stderr"][late] / all_of["corr_stderr"][late]

@@ -57,10 +57,14 @@ class CorrelationAnalysis(Analysis):
         self.units = {name: model.units(config.site) for name, model in family.models.items()}
         self.pilot_blocks = config.pilot
 
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Let batches end where groups do; Lightning calls this before it asks for any."""
+        data: TokenBlocks = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        data.cut_groups = self.settings.jackknife
+
     def stream(self, config: DataConfig) -> Stream:
-        """Batches that end where groups do; with `split=rows` all devices of a node read the same."""
+        """Blocks of tokens; with `split=rows` all devices of a node read the same ones."""
         stream = token_blocks(config, self.family)
-        stream.cut_groups = self.settings.jackknife
         stream.shared_by_node = self.settings.split is Split.rows
         return stream
 

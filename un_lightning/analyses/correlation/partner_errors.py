@@ -16,7 +16,7 @@ from torch import Tensor
 from un_lightning.stats.jackknife import GroupSums, standard_error
 
 
-FEWEST_GROUPS, LARGEST_SHARE = 5, 0.5
+FEWEST_GROUPS, LARGEST_SHARE = 10, 0.3
 """Groups of its own, and share of the largest of them in all tokens, with which a unit's error is its own."""
 CAUTION = 0.9
 """Of the other units' design effects, the quantile that stands for a unit whose own is not known."""
@@ -86,6 +86,8 @@ def partner_errors(
     own = enough & (counts.amax(0) <= LARGEST_SHARE * counts.sum(0)) & stderr.isfinite() & valid
     if not own.any():  # a short text has few groups, and one of them may be most of it
         own = stderr.isfinite() & valid & (start == 0).all(0)
+    if not own.any():
+        own = stderr.isfinite() & valid
     stderr = torch.where(own, stderr, _by_design(stderr, value, own, counts.sum(0)))
     fine = _spread(left_out, value, start, count)
     fine = torch.where(own, fine, torch.nan)
