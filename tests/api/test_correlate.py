@@ -9,7 +9,7 @@ from datasets import Dataset
 import un_lightning as ul
 from tests.api.conftest import SETTINGS
 from tests.reference import correlation as reference
-from un_lightning.data.loader import reading_order
+from un_lightning.data.stretches import reading_order
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def found(family, tokens):
 
 def test_the_numbers_of_a_run(family, tokens, found, tmp_path):
     """The run permutes the blocks of its store, so the store holds them where they are read as given."""
-    order = reading_order(len(tokens), len(tokens), 0)
+    order = reading_order(np.arange(len(tokens)), len(tokens), 0).blocks
     placed = np.empty_like(tokens.numpy())
     placed[order] = tokens.numpy()
     Dataset.from_dict({"tokens": placed.tolist()}).save_to_disk(str(tmp_path / "store"))

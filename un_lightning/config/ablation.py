@@ -38,7 +38,7 @@ class AblationConfig(OneModelConfig):
     pilot: int = 32
     """Blocks that are read first for the neurons' mean activations."""
     groups: int = 32
-    """Groups of whole blocks from which errors are estimated, at most."""
+    """Groups of whole documents from which errors are estimated, at most."""
     confidence: float = 0.95
     """Of the intervals."""
     reuse: bool = True

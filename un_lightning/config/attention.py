@@ -36,7 +36,7 @@ class AttentionConfig(OneModelConfig):
     top_neurons: int = 20
     """Neurons listed a head, at either end of the scores."""
     groups: int = 20
-    """Groups of blocks that intervals leave out one at a time."""
+    """Groups of whole documents, at most, that intervals leave out one at a time."""
     confidence: float = 0.95
     """Level of the intervals."""
     pilot: int = 8

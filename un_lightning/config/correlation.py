@@ -159,7 +159,7 @@ class CorrelationConfig(AnalysisConfig):
     confidence: float = 0.95
     """Of intervals and certificates."""
     jackknife: int = 20
-    """Groups of batches that all ranks together have, whose differences give the intervals; 0 makes none.
+    """Groups of whole documents, at most, whose differences give the intervals; 0 makes none.
     `screen` has certificates instead."""
     pilot: int = 4
     """Blocks whose mean activation is subtracted from all others, for precision."""

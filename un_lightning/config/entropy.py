@@ -35,7 +35,7 @@ class EntropyConfig(OneModelConfig):
     pilot: int = 32
     """Blocks that are read first for the neurons' mean activations."""
     groups: int = 32
-    """Groups of whole blocks from which errors are estimated, at most."""
+    """Groups of whole documents from which errors are estimated, at most."""
     confidence: float = 0.95
     """Of the intervals."""
 

@@ -73,7 +73,7 @@ class FamiliesConfig(AnalysisConfig):
     bins: int = 256
     """Equal bins of a neuron's pre-activation, with label and without."""
     groups: int = 64
-    """Groups of blocks that give the errors."""
+    """Groups of whole documents, at most, that give the errors."""
     widen: float = 0.5
     """The bins span the pilot's range and this share of it more on either side."""
     top_examples: int = 8

@@ -42,7 +42,7 @@ class PredictionConfig(OneModelConfig):
     bins: int = 512
     """Bins of a followed neuron's activations, of which the AUROC is read off."""
     groups: int = 20
-    """Groups of blocks that intervals leave out one at a time."""
+    """Groups of whole documents, at most, that intervals leave out one at a time."""
     confidence: float = 0.95
     """Level of the intervals."""
     pilot: int = 16

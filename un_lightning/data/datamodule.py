@@ -30,6 +30,8 @@ from un_lightning.models.tokenizers import tokenizer_fingerprint
 from un_lightning.terminal import note
 
 
+FEW_DOCUMENTS = 30
+"""Of one size, below which the summary says so."""
 READ_BY = "stretches of whole documents"
 """The way in which a store is read; a run that began before another way goes on with no sums of it."""
 
@@ -192,7 +194,16 @@ class TokenBlocks(Stream):
             "excluded_ids": list(self.excluded),
             "documents": self.documents,
             "documents/effective": round(self.effective_documents, 1),
-        }
+        } | self._few_documents()
+
+    def _few_documents(self) -> dict[str, str]:
+        """What the summary says where errors over documents are rough."""
+        if self.effective_documents >= FEW_DOCUMENTS:
+            return {}
+        as_good_as = (
+            f"{self.documents:,} documents tell as much as {self.effective_documents:.1f} of one size"
+        )
+        return {"documents/few": f"{as_good_as}: errors over text are rough, and may be too small"}
 
     def batches(self, rank: int, world: int, start: int = 0) -> BlockBatches:
         """The batches of one rank, without the first `start`."""

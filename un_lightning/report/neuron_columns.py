@@ -15,7 +15,7 @@ NOTES = {
     "mean_baseline": "largest correlation with rotated models: mean over models",
     "baseline_stderr": "standard error of the baseline over its draws",
     "universal": "excess correlation above the run's threshold",
-    "followed": "the best partner was among the candidates, so there is an interval",
+    "followed": "the interval comes from the unit's own groups of documents, not from those of others",
     "excess_stderr_seeds": "standard error of the excess over the other models, as other seeds would give",
     "p_chance": "chance of such an excess if the other models' units were arbitrary directions",
     "q_chance": "false-discovery rate at which the excess counts as more than chance",
