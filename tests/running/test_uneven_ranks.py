@@ -1,7 +1,7 @@
 """Ranks with unequal shares of the text, or with none of it, find together what one process finds.
 
-Blocks are dealt out in runs of eight neighbours: of twelve blocks two shares get eight and four, of eight
-blocks eight and none.
+Whole documents are dealt out: of ten blocks of the small text two shares get four and six, of one block none
+and one.
 """
 
 import json
@@ -15,8 +15,10 @@ import pytest
 
 from tests.processes import LIMIT, free_port
 from tests.small_runs import Runs, assert_same_sums, memory_for
-from un_lightning.config import Split
-from un_lightning.data.loader import reading_order, share
+from tests.text import write_text
+from un_lightning.config import DataConfig, DataSource, Order, Split
+from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.models.tokenizers import load_tokenizer
 
 
 PROGRAM = Path(__file__).parents[2] / "experiments" / "run.py"
@@ -28,7 +30,8 @@ ALL = LAYERS * WIDTH
 
 
 def runs_of(folder, text, blocks, world=1, nodes=1, layers=LAYERS):
-    data = [*text, f"data.tokens={blocks * CONTEXT}", "data.batch_size=3", "analysis.jackknife=6"]
+    data = [*text, f"data.tokens={blocks * CONTEXT}", "data.batch_size=3", "data.order=given"]
+    data.append("analysis.jackknife=6")
     runs = Runs(folder, data, world, nodes, settings=[f"analysis.candidates={ALL}"])
     runs.argv += [f"trainer.nodes={nodes}", f"trainer.devices={world // nodes}"] if world > 1 else []
     runs.argv += [f"models.architecture.n_layer={layers}"]
@@ -58,23 +61,33 @@ def memory(passes):
     )  # fmt: skip
 
 
-def test_shares_are_as_unequal_as_these_tests_need():
-    assert [len(share(reading_order(12, 12, 0), rank, 2)) for rank in range(2)] in ([8, 4], [4, 8])
-    assert [len(share(reading_order(8, 8, 0), rank, 2)) for rank in range(2)] == [8, 0]
+def test_shares_are_as_unequal_as_these_tests_need(tmp_path):
+    write_text(tmp_path / "text.jsonl")
+    for blocks, wanted in ((10, [4, 6]), (1, [0, 1])):
+        config = DataConfig(
+            source=DataSource.files, path=str(tmp_path / "text.jsonl"), subset_column="subset",
+            order=Order.given, min_characters=0, context=CONTEXT, tokens=blocks * CONTEXT, batch_size=1,
+            store=str(tmp_path),
+        )  # fmt: skip
+        stream = TokenBlocks(config, load_tokenizer("bundled:un_tiny/tokenizer"))
+        stream.setup("validate")
+        assert [len(stream.batches(rank, 2)) for rank in range(2)] == wanted
 
 
 def assert_same(runs, alone, passes=1):
-    """The sums of one process, and intervals from all groups that read anything."""
+    """The sums of one process, and intervals where there are groups to compare."""
     (folder,) = runs.folders
     assert_same_sums(folder, alone)
     assert json.loads((folder / "summary.json").read_text())["passes"] == passes
     neurons = pd.read_parquet(folder / "tables" / "neurons.parquet")
-    assert neurons["followed"].all()
-    assert np.isfinite(neurons[["corr_stderr", "excess_low", "excess_high", "split_corr"]]).all(axis=None)
+    columns = ["corr_stderr", "excess_low", "excess_high", "split_corr"]
+    several = json.loads((folder / "summary.json").read_text())["documents"] > 1
+    assert neurons["followed"].all() == several
+    assert np.isfinite(neurons[columns]).all(axis=None) == several
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("blocks", [12, 8])
+@pytest.mark.parametrize("blocks", [10, 1])
 def test_text_shared_out(tmp_path, small_text, alone, blocks):
     runs = runs_of(tmp_path, small_text, blocks, world=2)
     assert runs.go(interruptions=[None] * 2) == [0, 0], runs.output.read_text()
@@ -82,7 +95,7 @@ def test_text_shared_out(tmp_path, small_text, alone, blocks):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("blocks", [12, 8])
+@pytest.mark.parametrize("blocks", [10, 1])
 @pytest.mark.parametrize("passes", [1, 2, 3])
 def test_rows_shared_out_by_two_nodes_of_two(tmp_path, small_text, alone, blocks, passes):
     """Of the six layers of row models, each device has up to three, two and one in a pass."""
@@ -95,15 +108,15 @@ def test_rows_shared_out_by_two_nodes_of_two(tmp_path, small_text, alone, blocks
 @pytest.mark.slow
 def test_devices_without_rows(tmp_path, small_text, alone):
     """Two pairs of one layer are two blocks of rows, on four devices."""
-    runs = runs_of(tmp_path, small_text, 8, world=4, layers=1)
+    runs = runs_of(tmp_path, small_text, 10, world=4, layers=1)
     assert runs.go("analysis.split=rows", interruptions=[None] * 4) == [0] * 4, runs.output.read_text()
-    assert_same(runs, alone(8, layers=1))
+    assert_same(runs, alone(10, layers=1))
 
 
 @pytest.mark.slow
 def test_two_agents_of_torchrun(tmp_path, small_text, alone):
     """As on two machines (docs/many-gpus.md), but for the address."""
-    runs = runs_of(tmp_path, small_text, 12, world=2, nodes=2)
+    runs = runs_of(tmp_path, small_text, 10, world=2, nodes=2)
     rendezvous = ["--rdzv-backend=c10d", "--rdzv-id=test", f"--rdzv-endpoint=localhost:{free_port()}"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     command = [*torchrun, *rendezvous, "--local-addr=localhost", str(PROGRAM), *runs.argv]
@@ -115,4 +128,4 @@ def test_two_agents_of_torchrun(tmp_path, small_text, alone):
         for agent in agents:
             agent.kill()
     assert codes == [0, 0], runs.output.read_text()
-    assert_same(runs, alone(12))
+    assert_same(runs, alone(10))

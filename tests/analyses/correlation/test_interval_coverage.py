@@ -158,8 +158,8 @@ def test_the_largest_and_the_split_correlation_enclose_the_truth():
     rivals = [rho * first + np.sqrt(1 - rho**2) * draw() for rho in (truth, *[0.48] * 5)]
     values = {"a": first, "b": np.concatenate(rivals, axis=1)}
     rho = correlations(values["a"], values["b"])
-    best = {"b": torch.from_numpy(rho.argmax(1))}
-    found = read_out(values, groups=20, candidates=12).columns("a", best, table_of(values, best), 0.95)
+    best = with_corr(values, "a", {"b": torch.from_numpy(rho.argmax(1))})
+    found = read_out(values, groups=20, candidates=12).columns("a", best, table_of(best), 0.95)
     split = found["split_corr"]
     error = split.std() / np.sqrt(units)
     assert rho.max(1).mean() > truth
