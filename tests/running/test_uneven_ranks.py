@@ -1,7 +1,7 @@
 """Ranks with unequal shares of the text, or with none of it, find together what one process finds.
 
-Whole documents are dealt out: of ten blocks of the small text two shares get four and six, of one block none
-and one.
+Whole documents are dealt out: of twelve blocks of the small text two shares get five and seven, of one block
+none and one.
 """
 
 import json
@@ -63,7 +63,7 @@ def memory(passes):
 
 def test_shares_are_as_unequal_as_these_tests_need(tmp_path):
     write_text(tmp_path / "text.jsonl")
-    for blocks, wanted in ((10, [4, 6]), (1, [0, 1])):
+    for blocks, wanted in ((12, [5, 7]), (1, [0, 1])):
         config = DataConfig(
             source=DataSource.files, path=str(tmp_path / "text.jsonl"), subset_column="subset",
             order=Order.given, min_characters=0, context=CONTEXT, tokens=blocks * CONTEXT, batch_size=1,
@@ -87,7 +87,7 @@ def assert_same(runs, alone, passes=1):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("blocks", [10, 1])
+@pytest.mark.parametrize("blocks", [12, 1])
 def test_text_shared_out(tmp_path, small_text, alone, blocks):
     runs = runs_of(tmp_path, small_text, blocks, world=2)
     assert runs.go(interruptions=[None] * 2) == [0, 0], runs.output.read_text()
@@ -95,7 +95,7 @@ def test_text_shared_out(tmp_path, small_text, alone, blocks):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("blocks", [10, 1])
+@pytest.mark.parametrize("blocks", [12, 1])
 @pytest.mark.parametrize("passes", [1, 2, 3])
 def test_rows_shared_out_by_two_nodes_of_two(tmp_path, small_text, alone, blocks, passes):
     """Of the six layers of row models, each device has up to three, two and one in a pass."""
@@ -108,15 +108,15 @@ def test_rows_shared_out_by_two_nodes_of_two(tmp_path, small_text, alone, blocks
 @pytest.mark.slow
 def test_devices_without_rows(tmp_path, small_text, alone):
     """Two pairs of one layer are two blocks of rows, on four devices."""
-    runs = runs_of(tmp_path, small_text, 10, world=4, layers=1)
+    runs = runs_of(tmp_path, small_text, 12, world=4, layers=1)
     assert runs.go("analysis.split=rows", interruptions=[None] * 4) == [0] * 4, runs.output.read_text()
-    assert_same(runs, alone(10, layers=1))
+    assert_same(runs, alone(12, layers=1))
 
 
 @pytest.mark.slow
 def test_two_agents_of_torchrun(tmp_path, small_text, alone):
     """As on two machines (docs/many-gpus.md), but for the address."""
-    runs = runs_of(tmp_path, small_text, 10, world=2, nodes=2)
+    runs = runs_of(tmp_path, small_text, 12, world=2, nodes=2)
     rendezvous = ["--rdzv-backend=c10d", "--rdzv-id=test", f"--rdzv-endpoint=localhost:{free_port()}"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     command = [*torchrun, *rendezvous, "--local-addr=localhost", str(PROGRAM), *runs.argv]
@@ -128,4 +128,4 @@ def test_two_agents_of_torchrun(tmp_path, small_text, alone):
         for agent in agents:
             agent.kill()
     assert codes == [0, 0], runs.output.read_text()
-    assert_same(runs, alone(10))
+    assert_same(runs, alone(12))

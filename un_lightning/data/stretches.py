@@ -90,7 +90,8 @@ def find_stretches(store: Store, documents: Documents) -> Int64[ndarray, " block
     """Number of the stretch of each block of a store.
 
     A stretch has some blocks of one subset. It ends at the border, among the next few, that cuts off the
-    fewest tokens of the document that runs through it, and at none that cuts off more than a block.
+    fewest tokens of the document that runs through it, and at none that cuts off more than half a block: at
+    each end of a document one border is as near as that, so there are no more stretches than documents.
 
     Args:
         store: The store.
@@ -105,7 +106,7 @@ def find_stretches(store: Store, documents: Documents) -> Int64[ndarray, " block
         own = np.flatnonzero(store.subset == subset)
         if len(own) == 0:
             continue
-        ends = _ends(_torn(store, documents, own), least, store.context - 1)
+        ends = _ends(_torn(store, documents, own), least, (store.context - 1) // 2)
         pieces = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
         found[own] = number + pieces
         number += len(ends)
@@ -124,15 +125,16 @@ def _torn(store: Store, documents: Documents, own: Int64[ndarray, " blocks"]) ->
 def _ends(torn: Int64[ndarray, " borders"], least: int, most: int) -> list[int]:
     """Where stretches end, counted in blocks; the last one ends with the subset."""
     blocks = len(torn) + 1
+    near = np.flatnonzero(torn <= most)
     ends: list[int] = []
     start = 0
     while blocks - start > 2 * least:  # what is left is one stretch
         window = torn[start + least - 1 : start + 2 * least]
         if window.min() > most:  # inside of a long document: on to the first border that is near its end
-            beyond = np.flatnonzero(torn[start + 2 * least :] <= most)
-            if len(beyond) == 0:
+            beyond = np.searchsorted(near, start + 2 * least)
+            if beyond == len(near):
                 break
-            start += 2 * least + int(beyond[0]) + 1
+            start = int(near[beyond]) + 1
         else:
             start += least + int(window.argmin())
         ends.append(start)
