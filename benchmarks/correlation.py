@@ -107,7 +107,8 @@ def alone(config: CorrelationConfig, family: Family, device: torch.device) -> Co
     """An analysis that takes itself for the only one of a run of full size."""
     analysis = CorrelationAnalysis(config, family, seed=0)
     trainer: Any = SimpleNamespace(global_rank=0, world_size=1, num_devices=1)
-    trainer.datamodule = SimpleNamespace(total=RUN)
+    no_groups = SimpleNamespace(ends=[])
+    trainer.datamodule = SimpleNamespace(total=RUN, batches=lambda share, shares: no_groups)  # noqa: ARG005
     analysis.trainer = trainer
     return analysis.to(device)
 
@@ -135,9 +136,9 @@ def whole_run(
     total = whole.seconds["run"]
     parts = clock.seconds | {"start": total - sum(clock.seconds.values())}
     each = sum(parts[name] for name in ("data", "forward", "sums", "products")) / batches
-    once = (
-        parts["start"] + parts["end"] + parts["intervals"] * max(1.0, analysis.settings.jackknife / batches)
-    )
+    assert analysis.intervals is not None
+    groups = len(analysis.intervals.ends)
+    once = parts["start"] + parts["end"] + parts["intervals"] * analysis.settings.jackknife / groups
     return {
         "batches": batches,
         "passes": analysis.passes,

@@ -14,16 +14,25 @@ from un_lightning import cli
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, small_text):
+def even_text(tmp_path_factory):
+    """Overrides that read a store of which each batch is a group, so that it is known where batches end."""
+    folder = tmp_path_factory.mktemp("even") / "store"
+    tokens = np.random.default_rng(0).integers(1, 4096, (4 * BATCHES, 32), dtype=np.int32)
+    Dataset.from_dict({"tokens": list(tokens)}).save_to_disk(str(folder))
+    return "data=store", f"data.path={folder}", f"analysis.jackknife={BATCHES}"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, even_text):
     """The run that nothing interrupts."""
-    runs = Runs(tmp_path_factory.mktemp("whole"), small_text)
+    runs = Runs(tmp_path_factory.mktemp("whole"), even_text)
     assert runs.go() == [0], runs.output.read_text()
     return runs.folders[0]
 
 
 @pytest.mark.slow
-def test_killed_at_every_kind_of_moment(tmp_path, small_text, whole):
-    runs = Runs(tmp_path, small_text)
+def test_killed_at_every_kind_of_moment(tmp_path, even_text, whole):
+    runs = Runs(tmp_path, even_text)
     moments = [
         (("in a batch", 1, KILL), None),
         (("in a batch", 5, KILL), 1),  # two of three members have the second batch
@@ -44,9 +53,9 @@ def test_killed_at_every_kind_of_moment(tmp_path, small_text, whole):
 
 
 @pytest.mark.slow
-def test_asked_to_stop(tmp_path, small_text, whole):
+def test_asked_to_stop(tmp_path, even_text, whole):
     """The state is saved after the batch though it is not due, and the message says how to go on."""
-    runs = Runs(tmp_path, small_text)
+    runs = Runs(tmp_path, even_text)
     position = 0
     for number, batches in ((signal.SIGTERM, 2), (signal.SIGINT, 3)):
         interruption = ("in a batch", 3 * batches - 1, number)
@@ -99,11 +108,11 @@ def test_ranks_that_lightning_starts(tmp_path, long_store, capsys):
 
 
 @pytest.mark.slow
-def test_two_ranks_killed_at_different_batches(tmp_path, small_text, whole):
-    uninterrupted = Runs(tmp_path / "a", small_text, world=2)
+def test_two_ranks_killed_at_different_batches(tmp_path, even_text, whole):
+    uninterrupted = Runs(tmp_path / "a", even_text, world=2)
     assert uninterrupted.go(interruptions=[None, None]) == [0, 0], uninterrupted.output.read_text()
     assert_same_sums(uninterrupted.folders[0], whole)
-    runs = Runs(tmp_path / "b", small_text, world=2)
+    runs = Runs(tmp_path / "b", even_text, world=2)
     moments = [
         ([("in a batch", 8, KILL), ("after saving", 4, KILL)], (2, 4)),
         ([("while saving", 3, KILL), ("at the end", 1, KILL)], (4, BATCHES)),
@@ -118,10 +127,12 @@ def test_two_ranks_killed_at_different_batches(tmp_path, small_text, whole):
 
 
 @pytest.mark.slow
-def test_killed_in_the_second_of_two_passes(tmp_path, small_text, whole):
+def test_killed_in_the_second_of_two_passes(tmp_path, even_text, whole):
     """There is room for the products of one pair of two."""
-    runs = Runs(tmp_path, small_text)
-    runs.argv.append(f"analysis.memory_gb={memory_for(2, (64, 64), 4 * 32, candidates=128)}")
+    runs = Runs(tmp_path, even_text)
+    runs.argv.append(
+        f"analysis.memory_gb={memory_for(2, (64, 64), 4 * 32, candidates=128, jackknife=BATCHES)}"
+    )
     for call, position in ((BATCHES + 3, 2), (4, 5)):
         killed = runs.go("resume=auto", interruptions=[("in a product", call, KILL)])
         assert killed == [-KILL], runs.output.read_text()
@@ -134,8 +145,8 @@ def test_killed_in_the_second_of_two_passes(tmp_path, small_text, whole):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("world", "nodes"), [(2, 1), (4, 2)])
-def test_rows_shared_out_over_devices_and_text_over_nodes(tmp_path, small_text, whole, world, nodes):
-    runs = Runs(tmp_path, small_text, world, nodes)
+def test_rows_shared_out_over_devices_and_text_over_nodes(tmp_path, even_text, whole, world, nodes):
+    runs = Runs(tmp_path, even_text, world, nodes)
     runs.argv += ["analysis.split=rows", f"data.batch_size={4 // nodes}", f"trainer.nodes={nodes}"]
     assert runs.go(interruptions=[None] * world) == [0] * world, runs.output.read_text()
     (assert_same_results if nodes == 1 else assert_same_sums)(runs.folders[0], whole)

@@ -20,6 +20,7 @@ from un_lightning.stats.bags import Bags
 from un_lightning.stats.block_sums import BlockSums
 from un_lightning.stats.by_position import ByPosition
 from un_lightning.stats.by_token import ByToken
+from un_lightning.stats.champions import Champions
 from un_lightning.stats.co_activity import ActiveCounts, JointCounts
 from un_lightning.stats.cross_product import CrossProduct, LayerGrams
 from un_lightning.stats.filled_rows import FilledRows
@@ -198,6 +199,7 @@ EVERY: dict[str, tuple[Callable[[], Statistic], Callable[[Any, Tokens], None]]] 
 OTHERWISE = {
     UnitReadings: "notes running sums, a part for each rank: below",
     PairReadings: "notes running sums, a part for each rank: below",
+    Champions: "notes running sums, a part for each rank: below",
     TokenTops: "is taken from merged sums, the same on every rank",
 }
 
@@ -254,26 +256,35 @@ def test_readings_of_all_ranks_are_collected(sums, stop):
     make = lambda rank: (
         UnitReadings(ranks, groups, 2, rank, CPU),
         PairReadings(ranks, groups, 2, 1, rank, CPU),
+        Champions(ranks, groups, 2, rank, CPU),
     )
     wanted = torch.zeros(ranks, groups)
     found = []
     for rank, own in enumerate(sums):
-        units, pairs_read = make(rank)
+        units, pairs_read, late = make(rank)
         pairs_read.choose(torch.tensor([[0], [1]]))
         for group, value in enumerate(own):
             if group == stop:
-                units, pairs_read = (
-                    continued(one, new) for one, new in zip((units, pairs_read), make(rank), strict=True)
+                units, pairs_read, late = (
+                    continued(one, new)
+                    for one, new in zip((units, pairs_read, late), make(rank), strict=True)
                 )
             running = torch.full((2,), float(value))
             units.read(group, abs(value), {"sum": running, "squares": running.square()})
-            pairs_read.read(group, running.diag())
+            pairs_read.read(group, running.expand(2, 2))
+            late.join(group, torch.tensor([1, 0] if group else [0, 1]), torch.tensor([[0], [1]]))
+            late.read(group, running.expand(2, 2))
             wanted[rank, group:] = value
-        found.append((units, pairs_read))
+        found.append((units, pairs_read, late))
     for kind in zip(*found, strict=True):
         merge(kind)
-    for units, pairs_read in found:
+    since = torch.tensor([1 if len(own) > 1 else groups for own in sums])
+    for units, pairs_read, late in found:
         assert torch.equal(units.tensors["sum"], wanted.double()[..., None].expand(-1, -1, 2))
         assert torch.equal(units.tensors["count"], wanted.double().abs())
         assert torch.equal(pairs_read.tensors["product"][..., 0], wanted[..., None].expand(-1, -1, 2))
         assert pairs_read.tensors["chosen"].tolist() == [1] * ranks
+        start, running = late.find(torch.tensor([1, 0]))
+        assert torch.equal(start, since[:, None].expand(-1, 2))
+        there = torch.arange(groups) >= since[:, None]
+        assert torch.equal(running[there], wanted[there][:, None].expand(-1, 2))
