@@ -67,6 +67,7 @@ def test_one_neuron_a_vocabulary_beyond_the_tokenizer_and_an_empty_subset(
     assert summary.get("neurons/invalid", 0) == 0
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
         ".lock",
+        "checksums.json",
         "config.yaml",
         "figures",
         "summary.json",
