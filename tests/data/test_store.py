@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict, load_from_disk
 
 from un_lightning.config import DataSource
 from un_lightning.data.blocks import Packer
-from un_lightning.data.datamodule import TokenBlocks
+from un_lightning.data.datamodule import READ_BY, TokenBlocks
 from un_lightning.data.prepare import prepare_store
 from un_lightning.data.store import Store
 from un_lightning.data.writer import MANIFEST, StoreWriter
@@ -177,6 +177,7 @@ def test_a_store_is_read_as_it_is(tokenizer, own_store):
     data.setup("validate")
     assert data.tokens == 304  # whole blocks of 16
     assert data.facts()["subsets"] == ["a", "b"]
+    assert READ_BY in data.fingerprint()  # sums of another order are refused
 
 
 @pytest.mark.parametrize(

@@ -222,8 +222,9 @@ class TokenBlocks(Stream):
 
     @property
     def stretch(self) -> float:
-        """Blocks of a stretch, on average."""
-        return len(self.order) / len(self.reading.borders)
+        """Blocks of the stretch in which a block lies, on average over blocks."""
+        lengths = np.bincount(self.reading.stretch)
+        return float(np.square(lengths).sum() / lengths.sum())
 
     def pilot(self, blocks: int) -> Batch:
         """A few blocks from all over the order as one batch, the same on every rank."""

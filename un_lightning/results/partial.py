@@ -30,7 +30,7 @@ ORIGIN = {
     "package": "by another version of the package that brings the analysis ({old}, this is {new})",
     "models": "with other weights: the files of a model have changed since",
     "tokenizer": "with another tokenizer",
-    "text": "on other text: the data has changed since",
+    "text": "on other text: the data, or the order in which it is read, has changed since",
 }
 """What sums depend on besides the config, and how a difference is said."""
 

@@ -69,12 +69,9 @@ class Intervals:
             share: Which share of the batches this rank reads.
             shares: How many shares there are.
             ends: Batches of this rank up to the end of each group of which it has a part.
-
-        Raises:
-            UserError: A share has parts of more groups than are planned with.
         """
         self.sums, self.ends = sums, list(ends)
-        self.groups = max(groups_of_share(groups, shares), len(self.ends))
+        self.groups = groups_of_share(groups, shares)
         self.latest: tuple[int, list[RowBlock]] | None = None
         """The group that was read out last, and which blocks."""
         self.without: dict[str, WithoutEach] = {}
