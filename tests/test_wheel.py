@@ -72,7 +72,7 @@ def test_help_and_a_mistake(program, unpacked):
     done = program("run", "--help")
     assert done.returncode == 0
     assert done.stderr.startswith(str(unpacked))
-    families = "pythia_160m, random_tiny, stanford_gpt2_medium, stanford_gpt2_small, un_tiny"
+    families = "pythia_160m, random_tiny, stanford_gpt2_medium, stanford_gpt2_small, un_squared, un_tiny"
     assert f"models: {families}" in done.stdout
     done = program("run", "experiment=tiny/universality", "data.tokens=0")
     assert done.returncode == 2

@@ -75,7 +75,7 @@ PARTS = {
 }
 """Analyses of the studies that are several runs."""
 STEPS = 5
-"""The second of the checkpoints of `tiny/emergence`."""
+"""Of a training."""
 TRAINING = {
     "language_model": [
         f"training.steps={STEPS}", "training.layers=2", "training.width=16", "training.heads=2",
@@ -169,11 +169,19 @@ class Shipped:
         return overrides
 
     def checkpoints(self):
-        """Train the members of `tiny/emergence` as its file says, and choose two of their checkpoints."""
-        for seed in range(3):
-            folder = self.root / "tiny" / f"checkpoints-{seed}"
-            self.finished("tiny/train", f"seed={seed}", f"run_dir={folder}", "training.checkpoints=2")
-        return ["data.context=31"]  # trained on blocks of 32
+        """Train members side by side in place of those that ship, and choose two of their checkpoints."""
+        trained = self.finished("un_squared/train", "training.members=2", "training.checkpoints=2")
+        paths = [f"{trained}/checkpoints/seed-{seed}/step-{{checkpoint:06}}" for seed in range(2)]
+        members = ",".join(
+            f"{{name: {name}, path: '{path}'}}" for name, path in zip("ab", paths, strict=True)
+        )
+        return [
+            f"models.members=[{members}]",
+            "models.tokenizer=null",
+            f"analysis.checkpoints=[1,{STEPS}]",
+            "analysis.correlation.threshold=0",
+            "data.context=31",  # trained on blocks of 32
+        ]
 
 
 @pytest.fixture(scope="module")
