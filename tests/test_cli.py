@@ -125,7 +125,7 @@ def test_help_lists_the_groups_and_the_experiments():
     assert done.returncode == 0
     for text in (
         "un-lightning",
-        "models: pythia_160m, random_tiny, stanford_gpt2_medium, stanford_gpt2_small, un_tiny",
+        "models: pythia_160m, random_tiny, stanford_gpt2_medium, stanford_gpt2_small, un_squared, un_tiny",
         "trainer: auto, cpu, ddp, ddp_cpu",
         "experiment",
     ):

@@ -15,7 +15,8 @@ from yaml import YAMLError
 
 from un_lightning import __version__
 from un_lightning.commands.completion import FLAGS, complete
-from un_lightning.compose import check, config_folders, configs_folder, plain_values
+from un_lightning.commands.verb_help import show_help
+from un_lightning.compose import check, config_folders, configs_folder, name_multirun, plain_values
 from un_lightning.config import Config, register_schemas, search_path
 from un_lightning.errors import UserError
 from un_lightning.mistakes import explain, refuse_twice
@@ -25,12 +26,14 @@ from un_lightning.terminal import fail, say
 
 VERBS = {
     "run": "an analysis, from models and text to results",
+    "explain": "what a run would read, take and cost, before it is begun",
     "prepare": "the token store of an experiment, without its models",
     "train": "one small model, or a tokenizer",
 }
 
 TOOLS = {
     "list": ("un_lightning.commands.listing", "experiments and their questions, families, finished runs"),
+    "keys": ("un_lightning.commands.keys", "what can be set, and what it means"),
     "init": ("un_lightning.commands.init", "configs for a family of your own, to start from"),
     "sweep": ("un_lightning.sweeps.main", "the points of a W&B sweep file, without a server"),
     "report": ("un_lightning.report.main", "a page that compares finished runs"),
@@ -47,6 +50,9 @@ def launch(verb: str, argv: list[str]) -> None:
         verb: One of `VERBS`.
         argv: Hydra's overrides and flags, without the program's name.
     """
+    if {"-h", "--help"} & {*argv}:
+        show_help(verb, VERBS[verb], [word for word in argv if word not in ("-h", "--help")])
+        return
     argv = _from_a_sweep(argv)
     try:
         refuse_twice(argv)
@@ -64,6 +70,7 @@ def launch(verb: str, argv: list[str]) -> None:
         # Lightning starts the other ranks with this process's own command line and environment.
         sys.argv = original
         _restore(full)
+        name_multirun(config)
         _carry_out(verb, config)
 
     sys.argv = [original[0], *argv]

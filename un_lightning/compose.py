@@ -1,15 +1,19 @@
 """From overrides to a checked config, without torch."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -104,6 +108,23 @@ def _check_kind(analysis: AnalysisConfig) -> None:
 def _warn_once(message: str) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":
         warn(message)
+
+
+def name_multirun(config: DictConfig) -> None:
+    """Name the folder of a run of `--multirun` by its (last) overrides, where nothing else names it.
+
+    Args:
+        config: Composed for one of the runs.
+    """
+    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        return
+    if config.get("run_dir") is not None or OmegaConf.is_missing(config, "name"):
+        return
+    words = [word for word in HydraConfig.get().overrides.task if not word.startswith("experiment=")]
+    name = re.sub(r"[^\w.=,+-]+", "_", ",".join(words))[-150:] or "default"
+    parent = experiment_folder(config.root, config.name) / "multirun"
+    places = (parent / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    config.run_dir = str(next(place for place in places if not place.exists()))
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:

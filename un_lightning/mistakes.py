@@ -104,7 +104,12 @@ def _some(name: str, known: list[str], what: str) -> str:
     """All names where they are few, the three nearest otherwise."""
     if len(known) <= _FEW:
         return f"{what} are {', '.join(known) or 'none'}"
-    return f"the nearest are {', '.join(get_close_matches(name, known, n=3, cutoff=0.0))}"
+    return f"the nearest are {', '.join(nearest(name, known))}"
+
+
+def nearest(name: str, known: Collection[str]) -> list[str]:
+    """The three names that are most like one."""
+    return get_close_matches(name, known, n=3, cutoff=0.0)
 
 
 def _hint(name: str, known: Collection[str]) -> str:

@@ -100,9 +100,11 @@ class Config:
     name: str = MISSING
     """Name of the experiment; runs lie in `<root>/<name>/<time>`."""
     seed: int = 0
+    """Of the reading order, of random models and of everything else that is drawn."""
     run_dir: str | None = None
     """Folder of this run; null makes `<root>/<name>/<time>`."""
     root: str = "runs"
+    """Folder of all runs."""
     resume: str = "never"
     """`never`, `auto` (the newest unfinished run of this config) or the folder of a run."""
     models: Any = None

@@ -49,8 +49,11 @@ class DataConfig:
     subset_name: str | None = None
     """Hub: the dataset's configuration."""
     split: str = "train"
+    """Split of a dataset on the hub."""
     revision: str | None = None
+    """Branch, tag or commit of a dataset on the hub."""
     text_column: str = "text"
+    """Column of the records that holds the text."""
     subset_column: str | None = None
     """Column of the subset label; dots reach into records, as in `meta.pile_set_name`."""
     subset: list[str] | None = None

@@ -21,6 +21,7 @@ class EmergenceConfig(AnalysisConfig):
     reuse: bool = True
     """Take the correlations of finished runs of the same config instead of running again."""
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
+    """Settings of the correlation at each checkpoint."""
 
     def __post_init__(self) -> None:
         names = [str(checkpoint) for checkpoint in self.checkpoints]

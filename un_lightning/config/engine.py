@@ -34,8 +34,11 @@ class TrainerConfig:
     """Devices and processes."""
 
     accelerator: str = "auto"
+    """auto, cpu, gpu or mps."""
     devices: int = 1
+    """Devices of each node; several need `strategy=ddp`."""
     nodes: int = 1
+    """Machines."""
     strategy: Strategy = Strategy.auto
     threads: int | None = None
     """CPU threads of each process; null shares the cores out."""
@@ -68,9 +71,13 @@ class LoggerConfig:
 
     kind: LoggerKind = LoggerKind.wandb
     project: str = "un-lightning"
+    """W&B project."""
     entity: str | None = None
+    """W&B user or team; null is the login's own."""
     mode: WandbMode = WandbMode.auto
     tags: list[str] = field(default_factory=list)
+    """W&B tags."""
     notes: str | None = None
+    """W&B notes; null says how to repeat the run."""
     pages: str | None = None
     """Address at which neuron pages are served (docs/neuron_pages.md), to which W&B's tables link."""

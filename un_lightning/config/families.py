@@ -57,7 +57,9 @@ class FamiliesConfig(AnalysisConfig):
     layers: list[int] = field(default_factory=list)
     """Layers to read; empty reads all."""
     labels: LabelsConfig = field(default_factory=LabelsConfig)
+    """Which labels neurons are compared with."""
     criteria: FamilyCriteria = field(default_factory=FamilyCriteria)
+    """From when on a label makes a neuron one of its family."""
     min_count: int = 100
     """Fewest tokens that must have a label, and lack it, for it to be compared with neurons."""
     leading: int = 3

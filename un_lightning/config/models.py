@@ -52,8 +52,10 @@ class ModelsConfig:
     """A family: models that share a tokenizer and differ by seed, checkpoint, size or data."""
 
     family: str = MISSING
+    """Name of the family, for tables, figures and messages."""
     source: ModelSource = ModelSource.hub
     members: list[MemberConfig] = MISSING
+    """The models: each a name, a path, and what else belongs to it."""
     reference: str = MISSING
     """The member that the others are compared with."""
     architecture: dict[str, Any] = field(default_factory=dict)

@@ -21,8 +21,11 @@ class NeuronTableConfig(AnalysisConfig):
     reuse: bool = True
     """Take the tables of finished runs of the same config instead of running again."""
     correlation: CorrelationConfig = field(default_factory=CorrelationConfig)
+    """Settings of the correlation part."""
     activations: ActivationsConfig = field(default_factory=ActivationsConfig)
+    """Settings of the activations part."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
+    """Settings of the weights part."""
 
     def __post_init__(self) -> None:
         first, second = self.activations.model, self.weights.model

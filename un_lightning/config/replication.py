@@ -36,11 +36,17 @@ class ReplicateConfig(AnalysisConfig):
     reuse: bool = True
     """Take finished runs of the same config instead of running again."""
     neuron_table: NeuronTableConfig = field(default_factory=NeuronTableConfig)
+    """Settings of this part."""
     families: FamiliesConfig = field(default_factory=FamiliesConfig)
+    """Settings of this part."""
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
+    """Settings of this part."""
     entropy: EntropyConfig = field(default_factory=EntropyConfig)
+    """Settings of this part."""
     attention: AttentionConfig = field(default_factory=AttentionConfig)
+    """Settings of this part."""
     ablation: AblationConfig = field(default_factory=AblationConfig)
+    """Settings of this part."""
 
     def __post_init__(self) -> None:
         for study in self.studies:

@@ -125,6 +125,18 @@ def _said_by(kind: str) -> dict[str, str]:
     return {"analysis": kind} | ({} if package is None else {"package": package.release})
 
 
+def explain(config: Config, plain: dict[str, Any]) -> None:  # noqa: ARG001
+    """Say what a run would read, take and cost.
+
+    Raises:
+        UserError: What would end the run before its first batch.
+    """
+    ignore_stray_ranks(config.trainer)
+    from un_lightning.running.explain import explain as say_all
+
+    say_all(config)
+
+
 def prepare(config: Config, plain: dict[str, Any]) -> None:  # noqa: ARG001
     """Make the token store of an experiment, without its models.
 
