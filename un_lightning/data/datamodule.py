@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from un_lightning.config import DataConfig, DataSource, Exclude
+from un_lightning.data.bounds import refuse_too_much
 from un_lightning.data.loader import Batch, BlockBatches
 from un_lightning.data.prepare import blocks_needed, prepare_store, special_ids
 from un_lightning.data.store import Store
@@ -80,6 +81,7 @@ class TokenBlocks(Stream):
     def prepare_data(self) -> None:
         """Make the store if it is missing; one process of each node does it, once."""
         if self.folder is None:
+            refuse_too_much(self.config)
             self.folder = prepare_store(self.config, self.tokenizer)
 
     def setup(self, stage: str) -> None:  # noqa: ARG002

@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerBase
 
 from un_lightning.config import DataConfig, DataSource
 from un_lightning.data.blocks import Packer
-from un_lightning.data.bounds import refuse_too_much
 from un_lightning.data.documents import Source
 from un_lightning.data.pieces import pieces_of, tokenised
 from un_lightning.data.sources import open_source
@@ -54,7 +53,6 @@ def prepare_store(config: DataConfig, tokenizer: PreTrainedTokenizerBase) -> Pat
         if not (final / MANIFEST).exists():
             raise UserError(f"{final} is no store, for {MANIFEST} is missing: delete the folder to remake it")
         return final
-    refuse_too_much(config)
     partial = final.with_suffix(".partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)

@@ -144,6 +144,7 @@ def prepare(config: Config, plain: dict[str, Any]) -> None:  # noqa: ARG001
         UserError: The config names no tokenizer, or the text cannot be read.
     """
     ignore_stray_ranks(config.trainer)
+    from un_lightning.data.bounds import refuse_too_much
     from un_lightning.data.prepare import prepare_store
     from un_lightning.data.store import Store
     from un_lightning.models.family import shared_tokenizer
@@ -155,6 +156,7 @@ def prepare(config: Config, plain: dict[str, Any]) -> None:  # noqa: ARG001
     )
     if tokenizer is None:
         raise UserError("no tokenizer: set data.tokenizer to a hub id or a folder")
+    refuse_too_much(config.data)
     folder = prepare_store(config.data, tokenizer)
     store = Store(folder)
     problems = ", ".join(f"{n:,} {what}" for what, n in store.manifest.get("problems", {}).items())
