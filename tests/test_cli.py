@@ -24,6 +24,14 @@ MISTAKES = {
         ["unknown key 'data.tokns' (did you mean tokens?); the nearest are tokens, "],
     ),
     "a typo in a group": (["experment=tiny/train"], ["unknown key 'experment' (did you mean experiment?)"]),
+    "another analysis than the experiment's": (
+        ["experiment=tiny/weights", "analysis=correlation"],
+        [
+            "experiment/tiny/weights sets 'analysis.",
+            "which analysis=correlation does not have",
+            "take analysis=",
+        ],
+    ),
     "an added key": ([TINY, "+data.tokns=5"], ["unknown key 'data.tokns' (did you mean tokens?)"]),
     "a typo in a member": ([TINY, "models.members.0.pth=a"], ["models.members[0].pth", "path"]),
     "an unknown experiment": (
@@ -187,7 +195,7 @@ def test_a_verb_gets_the_config_and_its_own_command_line(carried_out, monkeypatc
 
 
 def stopped(action):
-    def act():
+    def act(*arguments):
         raise action
 
     return act
@@ -198,6 +206,32 @@ def stopped(action):
     [
         (UserError("the disk is full"), "0", 2, "error: the disk is full\n"),
         (UserError("the disk is full"), "3", 2, "error: (rank 3) the disk is full\n"),
+        (
+            OSError(28, "No space left on device", "a/b"),
+            "0",
+            2,
+            "error: the disk is full (a/b): free some space, then begin again or go on with resume=auto\n",
+        ),
+        (
+            PermissionError(13, "Permission denied", "a/b"),
+            "0",
+            2,
+            "error: Permission denied (a/b): choose a place that you may use\n",
+        ),
+        (
+            type("OutOfMemoryError", (RuntimeError,), {})("Much\nMore"),
+            "1",
+            2,
+            "error: (rank 1) the device's memory is full: set data.batch_size or "
+            "analysis.memory_gb lower (Much)\n",
+        ),
+        (
+            RuntimeError("[a/gloo/transport/pair.cc:534] closed"),
+            "2",
+            1,
+            "error: (rank 2) another rank has ended, or cannot be reached; what it says tells why "
+            "([a/gloo/transport/pair.cc:534] closed)\n",
+        ),
         (KeyboardInterrupt(), "0", 130, "error: interrupted\n"),
         (SystemExit(143), "0", 143, ""),
     ],
@@ -211,15 +245,37 @@ def test_how_a_verb_ends(carried_out, monkeypatch, capsys, error, rank, code, me
     assert capsys.readouterr().err == message
 
 
-def test_a_bug_keeps_its_traceback(carried_out, monkeypatch, capsys):
-    carried_out(stopped(ValueError("a bug")))
-    with pytest.raises(SystemExit) as stop:
-        cli.launch("run", [TINY])
-    assert stop.value.code == 1
-    assert "Traceback" in capsys.readouterr().err
+def test_a_bug_is_one_sentence_and_a_traceback_for_who_asks(carried_out, monkeypatch, capsys):
+    noted = carried_out(stopped(ValueError("a bug\nin two lines")))
+    shown = []
+    for words, value in [([], None), (["--traceback"], None), ([], "1")]:
+        if value:
+            monkeypatch.setenv("UN_LIGHTNING_TRACEBACK", value)
+        with pytest.raises(SystemExit) as stop:
+            cli.launch("run", [TINY, *words])
+        assert stop.value.code == 1
+        shown.append(capsys.readouterr().err)
+    assert len(noted) == 3
+    assert shown[0].startswith(
+        "error: this is a bug in un-lightning (ValueError: a bug, in un_lightning.cli, "
+    )
+    assert shown[0].endswith(": run again with --traceback and report it\n")
+    assert shown[0].count("\n") == 1
+    for text in shown[1:]:
+        assert text.startswith("Traceback")
+        assert text.endswith(": report it with what stands above\n")
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(ValueError, match="a bug"):
         cli.launch("run", [TINY])
+
+
+def test_a_bug_of_a_tool_is_said_alike(monkeypatch, capsys):
+    monkeypatch.setattr("un_lightning.commands.init.main", stopped(KeyError("x")))
+    with pytest.raises(SystemExit) as stop:
+        cli.tool("init", ["mine", "--traceback"])
+    assert stop.value.code == 1
+    assert "Traceback" in capsys.readouterr().err
+    assert "UN_LIGHTNING_TRACEBACK" not in os.environ
 
 
 def test_who_asks_for_the_full_error_gets_it(monkeypatch):

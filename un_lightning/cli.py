@@ -14,11 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from un_lightning import __version__
+from un_lightning.boundary import asked_for_tracebacks, boundary
 from un_lightning.commands.completion import FLAGS, complete
 from un_lightning.commands.verb_help import show_help
 from un_lightning.compose import check, config_folders, configs_folder, name_multirun, plain_values
 from un_lightning.config import Config, register_schemas, search_path
-from un_lightning.errors import UserError
 from un_lightning.mistakes import explain, refuse_twice
 from un_lightning.sweeps.agent_values import read_values, with_types
 from un_lightning.terminal import fail, say
@@ -48,17 +48,18 @@ def launch(verb: str, argv: list[str]) -> None:
 
     Args:
         verb: One of `VERBS`.
-        argv: Hydra's overrides and flags, without the program's name.
+        argv: Hydra's overrides and flags, without the program's name; and `--traceback`.
     """
+    with asked_for_tracebacks(argv) as words, boundary():
+        _launch(verb, words)
+
+
+def _launch(verb: str, argv: list[str]) -> None:
     if {"-h", "--help"} & {*argv}:
         show_help(verb, VERBS[verb], [word for word in argv if word not in ("-h", "--help")])
         return
     argv = _from_a_sweep(argv)
-    try:
-        refuse_twice(argv)
-    except UserError as error:
-        fail(str(error))
-        sys.exit(2)
+    refuse_twice(argv)
     original, full = sys.argv, os.environ.get(_FULL_ERROR)
     composed = False
     register_schemas()
@@ -81,9 +82,6 @@ def launch(verb: str, argv: list[str]) -> None:
         if composed or full == "1":
             raise
         fail(explain(error, [*config_folders(), *_own_configs(argv)]))
-        sys.exit(2)
-    except UserError as error:  # a package's analysis that cannot be used
-        fail(str(error))
         sys.exit(2)
     finally:
         sys.argv = original
@@ -109,7 +107,8 @@ def main() -> None:
     usage += "\n\ntools (each has its own --help):\n"
     usage += "\n".join(f"  {name:8} {what}" for name, (_, what) in TOOLS.items())
     usage += (
-        "\n\nun-lightning list shows the experiments; --version the version; completion in bash comes with\n"
+        "\n\nun-lightning list shows the experiments; --version the version;\n"
+        "--traceback where a bug was met; completion in bash comes with\n"
     )
     usage += '  eval "$(un-lightning -sc install=bash)"'
     if verb not in ("-h", "--help"):
@@ -120,34 +119,24 @@ def main() -> None:
 
 def tool(verb: str, argv: list[str]) -> int:
     """Carry out one of `TOOLS`; returns the exit code."""
-    return import_module(TOOLS[verb][0]).main(argv)
+    with asked_for_tracebacks(argv) as words, boundary():
+        return import_module(TOOLS[verb][0]).main(words)
 
 
 def _from_a_sweep(argv: list[str]) -> list[str]:
     """The arguments with the values that a sweep's agent gives, which also reach the other ranks."""
-    try:
-        values = read_values()
-    except UserError as error:
-        fail(str(error))
-        sys.exit(2)
+    values = read_values()
     sys.argv = [sys.argv[0], *with_types(sys.argv[1:], values)]
     return with_types(argv, values)
 
 
 def _carry_out(verb: str, config: DictConfig) -> None:
-    try:
+    with boundary():  # Hydra would show its own traceback
         checked = check(config)
         from un_lightning.running import launch as verbs
 
         action: Callable[[Config, dict[str, Any]], None] = getattr(verbs, verb)
         action(checked, plain_values(config))
-    except UserError as error:
-        rank = os.environ.get("LOCAL_RANK", "0")
-        fail(str(error) if rank == "0" else f"(rank {rank}) {error}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        fail("interrupted")
-        sys.exit(130)
 
 
 def _own_configs(argv: list[str]) -> list[Path]:

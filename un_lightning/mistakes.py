@@ -1,5 +1,6 @@
 """What is wrong with a command line or a config file, in one message: Hydra's own take some reading."""
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -18,6 +19,9 @@ GROUPS = ("experiment", "debug")
 
 _FEW = 12
 """Names that are listed whole; of more than these, the nearest are named."""
+
+_FILE = re.compile(r"In '([^']+)': \w+ raised while composing config:")
+"""How Hydra begins what is wrong with a file, or with what other words chose for it."""
 
 _NOISE = ("object_type=", "reference_type=", "Config search path:", "provider=", "See https://hydra.cc")
 
@@ -44,9 +48,12 @@ def explain(error: Exception, folders: Collection[Path]) -> str:
         return f"{what}{_hint(option, known)}; {_some(option, known, 'known')}{rest}"
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}': write key=value, and quote values that hold spaces or commas"
-    cause = error.__cause__ if isinstance(error, ConfigCompositionException) else error
+    cause = error
+    if isinstance(error, ConfigCompositionException):
+        cause = error.__cause__ or error.__context__  # with a cause where words do not fit, else where a file
     if isinstance(cause, OmegaConfBaseException):
-        return _explain_key(cause)
+        place = _FILE.match(str(error)) if cause is not error else None
+        return _explain_key(cause) if place is None else _explain_file(place[1], cause)
     if "override must be a string or a list" in str(error):
         return "a group cannot be set to null: take it away with ~group, such as ~logger"
     return _without(error, *_NOISE)
@@ -78,6 +85,20 @@ def refuse_unknown(config: Any, path: str = "") -> None:
             if name not in known:
                 raise UserError(_unknown(f"{path}{name}", known))
             refuse_unknown(value, f"{path}{name}.")
+
+
+def _explain_file(file: str, error: OmegaConfBaseException) -> str:
+    """A file sets what the config has no place for; often because another analysis was put in its place."""
+    key = error.full_key or str(error.key)
+    kind = getattr(error.object_type, "kind", None)
+    if isinstance(error, ConfigAttributeError | ConfigKeyError) and is_dataclass(error.object_type) and kind:
+        group, _, last = key.rpartition(".")
+        known = [field.name for field in fields(error.object_type)]
+        return (
+            f"{file} sets '{key}', which {group}={kind} does not have{_hint(last, known)}: correct the file, "
+            f"or take {group}={kind} away if the command line chose it"
+        )
+    return f"in {file}: {_explain_key(error)}"
 
 
 def _explain_key(error: OmegaConfBaseException) -> str:
