@@ -194,6 +194,17 @@ def test_a_verb_gets_the_config_and_its_own_command_line(carried_out, monkeypatc
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_flags_may_stand_anywhere(carried_out, tmp_path):
+    noted = carried_out()
+    (tmp_path / "a=b").mkdir()
+    cli.launch("run", [TINY, "root=runs", "--multirun", "seed=1,2", "--config-dir", str(tmp_path / "a=b")])
+    folders = [Path(config.run_dir) for config, *_ in noted]
+    assert [folder.parent.name for folder in folders] == ["multirun", "multirun"]
+    assert [folder.name.rpartition(",")[2] for folder in folders] == ["seed=1", "seed=2"]
+    assert [config.seed for config, *_ in noted] == [1, 2]
+    assert {path.name for path in Path.cwd().iterdir()} == {"a=b", "runs"}
+
+
 def stopped(action):
     def act(*arguments):
         raise action

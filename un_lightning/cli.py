@@ -21,7 +21,7 @@ from un_lightning.compose import check, config_folders, configs_folder, name_mul
 from un_lightning.config import Config, register_schemas, search_path
 from un_lightning.mistakes import explain, refuse_twice
 from un_lightning.sweeps.agent_values import read_values, with_types
-from un_lightning.terminal import fail, say
+from un_lightning.terminal import fail, note, say
 
 
 VERBS = {
@@ -74,7 +74,7 @@ def _launch(verb: str, argv: list[str]) -> None:
         name_multirun(config)
         _carry_out(verb, config)
 
-    sys.argv = [original[0], *argv]
+    sys.argv = [original[0], *_flags_first(argv)]
     os.environ[_FULL_ERROR] = "1"  # Hydra then raises instead of printing
     try:
         hydra.main(version_base="1.3", config_path=str(configs_folder()), config_name="config")(job)()
@@ -133,10 +133,23 @@ def _from_a_sweep(argv: list[str]) -> list[str]:
 def _carry_out(verb: str, config: DictConfig) -> None:
     with boundary():  # Hydra would show its own traceback
         checked = check(config)
+        if "torch" not in sys.modules and os.environ.get("LOCAL_RANK", "0") == "0":
+            note("starting torch and Lightning …")
         from un_lightning.running import launch as verbs
 
         action: Callable[[Config, dict[str, Any]], None] = getattr(verbs, verb)
         action(checked, plain_values(config))
+
+
+def _flags_first(argv: list[str]) -> list[str]:
+    """The arguments in the order in which argparse takes them: it wants all overrides side by side."""
+    taken = ("-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-p", "--package")
+    late = [
+        not word.startswith("-") and "=" in word and before not in taken
+        for before, word in zip(["", *argv], argv, strict=False)
+    ]
+    flags = [word for word, is_late in zip(argv, late, strict=True) if not is_late]
+    return flags + [word for word, is_late in zip(argv, late, strict=True) if is_late]
 
 
 def _own_configs(argv: list[str]) -> list[Path]:

@@ -16,6 +16,8 @@ import yaml
 from datasets import Dataset
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from tests.announcements import without_announcements
+
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = [
@@ -38,7 +40,7 @@ def script(small_text, capfd, monkeypatch):
         except SystemExit as stop:
             code = stop.code
         printed = capfd.readouterr()
-        return SimpleNamespace(code=code, out=printed.out, err=printed.err)
+        return SimpleNamespace(code=code, out=printed.out, err=without_announcements(printed.err))
 
     return call
 
@@ -138,7 +140,7 @@ def damaged_store(tmp_path):
 
 STOPS = {
     "context": (["data.context=256"], "data.context=256 is longer than the models' context of 128"),
-    "tokens": (["data.tokens=9000000"], "data.tokens=9,000,000 is more than the source (files) holds"),
+    "tokens": (["data.tokens=9000000"], "data.tokens=9,000,000 is more than the text can hold"),
     "missing file": (["data.path=nowhere.jsonl"], "data.path=nowhere.jsonl: no such file"),
     "missing store": (["data=store", "data.path=nowhere"], "there is no store at nowhere: check data.path"),
     "missing model": (

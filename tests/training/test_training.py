@@ -71,6 +71,7 @@ def test_a_member_is_the_same_alone_and_side_by_side_and_after_stops(train, monk
     two = "training.members=2", "training.checkpoints=2"
     with monkeypatch.context() as stopping:
         stopping.setattr(SmallGPT2s, "training_step", step)
+        stopping.setenv("HYDRA_FULL_ERROR", "1")  # a bug is raised
         with pytest.raises(StoppedError):
             train("family", *two)
         for number, at in ((signal.SIGTERM, 3), (signal.SIGINT, 5)):

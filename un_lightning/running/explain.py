@@ -76,7 +76,7 @@ def explain(config: Config) -> None:
     if config.models is None:
         raise UserError("no models were chosen: add models=<family>")
     refuse_too_much(config.data)
-    note("loading the models")
+    note(f"loading the models of {config.models.family} …")
     seed(config.seed)
     family = load_family(config.models, config.data.tokenizer, config.analysis.needs(config.models.reference))
     _show_models(family)
@@ -117,7 +117,7 @@ def _measure(config: Config, family: Family, blocks: int) -> None:
     tokens[:, 0] = ids[0] if family.tokenizer.bos_token_id is None else family.tokenizer.bos_token_id
     held = HeldBlocks(config.data, family.tokenizer, tokens)
     clock = _Clock()
-    note(f"measuring for about {SECONDS:.0f} s")
+    note(f"measuring for about {SECONDS:.0f} s …")
     trainer = make_trainer(config.trainer, None, None, callbacks=[clock])
     with suppress(_Enough):
         trainer.validate(analysis, datamodule=held, verbose=False)

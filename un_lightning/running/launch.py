@@ -8,7 +8,7 @@ from un_lightning.errors import UserError
 from un_lightning.results.results import results_of
 from un_lightning.running import record
 from un_lightning.running.alone import ignore_stray_ranks
-from un_lightning.terminal import say
+from un_lightning.terminal import note, say
 from un_lightning.tracking.logger import is_global_zero
 
 
@@ -76,6 +76,8 @@ def run_pass(config: Config, plain: dict[str, Any], part: bool = False) -> None:
     make = analysis_class(config.analysis)
     seed(config.seed)
     needed = config.analysis.needs(config.models.reference)
+    if is_global_zero():
+        note(f"loading the models of {config.models.family} …")
     family = load_family(config.models, config.data.tokenizer, needed)
     analysis = make(config.analysis, family, config.seed)
     data = analysis.stream(config.data)

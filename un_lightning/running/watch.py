@@ -72,6 +72,7 @@ class Watch(Callback):
             self.heart = Heartbeat()
             self.heart.beat("looking at a few blocks and making room")
             self.heart.start()
+            note(f"reading {data.total:,} {data.unit} …")
 
     def on_validation_batch_start(
         self,
@@ -115,8 +116,11 @@ class Watch(Callback):
             points["speed/memory_gb"] = taken_bytes(pl_module.device) / 1e9
             trainer.logger.log_metrics({**points, AXIS: min(self.before + self.units, data.total)})
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Everything is read."""
+        assert isinstance(pl_module, Analysis)
+        if trainer.is_global_zero and pl_module.current + 1 >= pl_module.passes:
+            note("making tables and figures …")
         self._beat("adding up over the ranks and making tables and figures")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002

@@ -21,8 +21,9 @@ from un_lightning.data.store import Store
 from un_lightning.errors import UserError
 from un_lightning.files import atomic_write
 from un_lightning.models.tokenizers import load_tokenizer
+from un_lightning.progress import Meter
 from un_lightning.results.results import Results
-from un_lightning.terminal import say
+from un_lightning.terminal import note, say
 from un_lightning.training.blocks import Blocks, FromStep, all_tokens
 from un_lightning.training.bpe import train_tokenizer
 from un_lightning.training.language_model import LOG_EVERY, SmallGPT2s, new_model, save_half
@@ -52,6 +53,40 @@ class KeepCheckpoints(Callback):
                 folder = self.folder / name / f"step-{trainer.global_step:06d}"
                 save_half(model, folder)
                 self.tokenizer.save_pretrained(folder)
+
+
+class ShowSteps(Callback):
+    """Shows how far the training is, and says when it measures the held-out loss."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.meter: Meter | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Begin where the training does; a resumed one has steps behind it."""
+        self.meter = Meter("Training", self.steps, trainer.global_step, "steps")
+        note(f"training {self.steps - trainer.global_step:,} steps …")
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,  # noqa: ARG002
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        """Count a step."""
+        assert self.meter is not None
+        self.meter.advance(1)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Reading held-out text takes a while of its own."""
+        note(f"measuring the held-out loss at step {trainer.global_step:,} …")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Leave the bar as it is."""
+        assert self.meter is not None
+        self.meter.close()
 
 
 class Steps(pl.LightningDataModule):
@@ -90,6 +125,7 @@ def run_training(config: Config, run_dir: Path, trainer: Callable[..., pl.Traine
         raise UserError("training needs data.tokenizer, a hub id or a folder")
     tokenizer = load_tokenizer(config.data.tokenizer)
     recipe = config.training
+    note("preparing the text …")
     stores = _stores(config, tokenizer)
     interval = max(1, recipe.steps // 6)
     last = run_dir / "partial" / "last.ckpt"
@@ -97,6 +133,7 @@ def run_training(config: Config, run_dir: Path, trainer: Callable[..., pl.Traine
     engine = trainer(
         callbacks=[
             stop,
+            ShowSteps(recipe.steps),
             ModelCheckpoint(run_dir / "partial", every_n_train_steps=interval, save_last=True, save_top_k=1),
             KeepCheckpoints(run_dir / "checkpoints", recipe.steps, recipe.checkpoints, tokenizer),
         ],
@@ -104,7 +141,7 @@ def run_training(config: Config, run_dir: Path, trainer: Callable[..., pl.Traine
         precision=recipe.precision,
         gradient_clip_val=recipe.gradient_clip,
         val_check_interval=interval,
-        log_every_n_steps=LOG_EVERY,
+        log_every_n_steps=min(LOG_EVERY, recipe.steps),
         enable_checkpointing=True,
         num_sanity_val_steps=0,
     )
