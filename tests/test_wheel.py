@@ -94,3 +94,10 @@ def test_a_folder_of_ones_own_configs(program, tmp_path):
     assert done.returncode == 0
     assert "name: mine/first" in done.stdout
     assert "bundled:un_tiny/a" in done.stdout
+
+
+def test_configs_to_start_from(program, tmp_path):
+    assert program("init", "mine", "--config-dir", str(tmp_path)).returncode == 0
+    done = program("list", "experiments", "--config-dir", str(tmp_path))
+    assert done.returncode == 0
+    assert "mine/universality" in done.stdout
