@@ -42,6 +42,6 @@ class PublishedConfig(AnalysisConfig):
 
     kind: str = "published"
     tables: str | None = None
-    """Folder with `<model>/universal.csv` of the paper's repository and `ground_truth.json`."""
+    """Folder with `<model>/universal.csv` of the paper's repository, with or without `ground_truth.json`."""
     threshold: float = 0.5
     """Excess correlation above which the paper calls a neuron universal."""

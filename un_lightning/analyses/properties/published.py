@@ -27,14 +27,16 @@ class PublishedReport:
         """Read the tables.
 
         Raises:
-            UserError: The folder, a table or the ground truth is missing.
+            UserError: The folder or a table is missing. Without the ground truth all is recomputed all the
+                same, and compared with nothing.
         """
         if config.tables is None:
             raise UserError(f"analysis.tables is not set: {_ADVICE}")
         folder = Path(config.tables).expanduser()
         if not folder.is_dir():
             raise UserError(f"there is no folder {folder}: {_ADVICE}")
-        self.truth = json.loads(_existing(folder / GROUND_TRUTH).read_text(encoding="utf-8"))
+        truth = folder / GROUND_TRUTH
+        self.truth = json.loads(truth.read_text(encoding="utf-8")) if truth.is_file() else {}
         read = lambda *parts: pd.read_csv(_existing(folder.joinpath(*parts)))
         self.universal = {name: read(model.folder, UNIVERSAL) for name, model in MODELS.items()}
         small, medium = MODELS["small"].folder, MODELS["medium"].folder
@@ -45,7 +47,7 @@ class PublishedReport:
     def __call__(self) -> Results:
         """Recompute and compare."""
         found = self.quantities()
-        checks = check_table(self.truth["csv_checks"], found)
+        checks = check_table(self.truth.get("csv_checks", []), found)
         sizes = {name: (model.layers, model.width) for name, model in MODELS.items()}
         results = Results(
             tables={
@@ -67,7 +69,8 @@ class PublishedReport:
             results.scalars |= {f"universal/count/{name}": count, f"universal/percent/{name}": percent}
             line = f"{count:,} of {total:,} ({percent:.4f} %)"
             results.headline.append((f"{model.folder}: universal neurons", line))
-        results.headline.append(("Published numbers recomputed", f"{passed} of {len(checks)} agree"))
+        agreeing = f"{passed} of {len(checks)} agree" if len(checks) else _NO_TRUTH.format(len(found))
+        results.headline.append(("Published numbers recomputed", agreeing))
         failed = checks.loc[~checks["passed"], "check"]
         results.headline += [(f"  differs: {name}", "see tables/checks.parquet") for name in failed]
         return results
@@ -75,7 +78,7 @@ class PublishedReport:
     def quantities(self) -> Quantities:
         """Every number, under the names of the ground truth."""
         found: Quantities = {}
-        families = self.truth["families"]
+        families = self.truth.get("families", {})
         for name, model in MODELS.items():
             table = self.universal[name]
             own = quantities.universal_quantities(table, model)
@@ -85,7 +88,8 @@ class PublishedReport:
         small, layers = self.universal["small"], MODELS["small"].layers
         high, sub = quantities.older_run_quantities(self.high, self.sub, small, layers)
         features = quantities.feature_quantities(self.features, self.universal["medium"])
-        parts = {"medium": medium, "small_high": high, "small_sub": sub, "pred": features}
+        position = quantities.position_quantities(self.sub)
+        parts = {"small": position, "medium": medium, "small_high": high, "small_sub": sub, "pred": features}
         return found | {f"{part}.{key}": value for part, own in parts.items() for key, value in own.items()}
 
 
@@ -111,7 +115,7 @@ def check_table(checks: list[dict[str, Any]], found: Mapping[str, Any]) -> pd.Da
         }
         for check in checks
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_CHECK_COLUMNS).astype({"passed": bool, "tolerance": float})
 
 
 def agrees(published: Any, ours: Any, tolerance: int | float) -> bool:
@@ -140,7 +144,9 @@ def _existing(path: Path) -> Path:
     return path
 
 
+_CHECK_COLUMNS = ["check", "file", "what", "published", "recomputed", "tolerance", "passed"]
+_NO_TRUTH = f"{{:,}} in tables/quantities.parquet; no {GROUND_TRUTH} beside the tables to compare them with"
 _ADVICE = (
     "set analysis.tables to the folder with the paper's tables (github.com/wesg52/universal-neurons), with "
-    f"one folder a model as in {MODELS['small'].folder}/{UNIVERSAL}, and with {GROUND_TRUTH}"
+    f"one folder a model as in {MODELS['small'].folder}/{UNIVERSAL}"
 )

@@ -23,6 +23,12 @@ MODELS = {
 }
 MISSING_IN_A_NOTEBOOK = [(18, 1060), (22, 339)]
 """Universal neurons of medium that the notebook of the printed mean range had lost."""
+POSITION_FIG19 = [
+    (0, 2241), (0, 233), (0, 2542), (0, 1064), (2, 2989), (1, 2813), (2, 2618),
+    (1, 322), (2, 1172), (1, 290), (1, 2076), (1, 1190), (2, 1699), (2, 1158),
+    (1, 2593), (1, 1205), (1, 1369), (1, 2613), (1, 590), (1, 2883),
+]  # fmt: skip
+"""Layer and neuron of the position neurons of small that Figure 19 of the paper shows."""
 
 Quantities = dict[str, Any]
 """Numbers, truths and lists by name."""
@@ -91,8 +97,18 @@ def older_run_quantities(
     """Two tables of an older run of small: neurons of high excess, and of sub-Gaussian activations."""
     keys = {*map(tuple, _keys(universal))}
     inside = lambda table: sum(tuple(key) in keys for key in _keys(table))
+    both = high.merge(universal, on=["layer", "neuron"], suffixes=("", "_universal"))
     return (
-        {"n_rows": len(high), "by_layer": by_layer(high["layer"], layers), "n_in_universal": inside(high)},
+        {
+            "n_rows": len(high),
+            "by_layer": by_layer(high["layer"], layers),
+            "n_in_universal": inside(high),
+            # Its excess is the worst case: the smallest correlation less the largest baseline.
+            "max_abs_diff_max_corr_vs_universal": _largest(both["max_corr"] - both["max_corr_universal"]),
+            "excess_rule_max_abs_err": _largest(
+                high["excess_corr"] - (high["min_corr"] - high["max_baseline"])
+            ),
+        },
         {
             "n_rows": len(sub),
             "by_layer": by_layer(sub["layer"], layers),
@@ -101,6 +117,11 @@ def older_run_quantities(
             "n_in_universal_csv": inside(sub),
         },
     )
+
+
+def position_quantities(sub: pd.DataFrame) -> Quantities:
+    """How many of Figure 19's position neurons have sub-Gaussian activations: [found, listed]."""
+    return membership_quantities(sub, {"position_fig19_subgaussian": POSITION_FIG19})
 
 
 def feature_quantities(features: pd.DataFrame, universal: pd.DataFrame) -> Quantities:
