@@ -9,9 +9,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check lint bench audit clean
 
-# Universal neurons of five small models, on the CPU.
+# Universal neurons of five small models, on the CPU: how many, the strongest in words, and pages of all.
 demo: $(READY)
-	$(BIN)/python experiments/run.py experiment=tiny/universality
+	$(BIN)/python experiments/run.py experiment=un_squared/universality
+	$(BIN)/python experiments/run.py experiment=un_squared/neuron_table
+	$(BIN)/python experiments/run.py experiment=un_squared/families
+	$(BIN)/python experiments/report.py --neurons un_squared/neuron_table un_squared/families
 
 # The whole test suite, offline, one process a core.
 test: $(READY)
