@@ -42,7 +42,8 @@ def parts(layers: int, tokens: int, device: torch.device) -> dict[str, Any]:
     actions = {
         "forward": lambda: [analysis._read(name, batch) for name in analysis.reads],
         "sums": lambda: [
-            analysis._add_alone(name, analysis.matrices[name].storage[:tokens]) for name in analysis.reads
+            analysis._add_alone(name, analysis.matrices[name].storage[:tokens], batch)
+            for name in analysis.reads
         ],
         "products": lambda: own_products(
             analysis, {name: buffer.storage[:tokens] for name, buffer in analysis.matrices.items()}

@@ -49,6 +49,10 @@ def shape(settings, prefix=""):
 
 SMALL = {
     "un_tiny": shape({"model_type": "gpt2", "n_positions": 32, **GPT2}, prefix="+"),
+    "un_squared": [
+        *shape({"model_type": "gpt2", "n_positions": 32, **GPT2}, prefix="+"),
+        "models.tokenizer=null",
+    ],
     "stanford_gpt2_small": shape(GPT2),
     "stanford_gpt2_medium": shape(GPT2),
     "pythia_160m": shape(NEOX),

@@ -256,7 +256,7 @@ def test_readings_of_all_ranks_are_collected(sums, stop):
     make = lambda rank: (
         UnitReadings(ranks, groups, 2, rank, CPU),
         PairReadings(ranks, groups, 2, 1, rank, CPU),
-        Champions(ranks, groups, 2, rank, CPU),
+        Champions(ranks, groups, 2, 9, rank, CPU),
     )
     wanted = torch.zeros(ranks, groups)
     found = []

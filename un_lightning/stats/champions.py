@@ -19,23 +19,27 @@ PLACES = 4
 class Champions(Statistic):
     """Running Σ a b of each unit with the partners that were its best at the end of some group."""
 
-    def __init__(self, ranks: int, groups: int, units: int, rank: int, device: torch.device) -> None:
+    def __init__(
+        self, ranks: int, groups: int, units: int, others: int, rank: int, device: torch.device
+    ) -> None:
         """Make room for all ranks, of which each fills its own part.
 
         Args:
             ranks: Ranks that read text of their own.
             groups: Groups that a rank has at most.
             units: Units of the model.
+            others: Partners that are no candidates: where there are none, nothing is kept.
             rank: Which of the ranks this is.
             device: Where the products are.
         """
+        places = min(PLACES, others)
         whole = lambda *shape: torch.zeros(ranks, *shape, dtype=torch.int64, device=device)
         super().__init__(
             {
-                "partner": whole(units, PLACES),
-                "start": whole(units, PLACES),
+                "partner": whole(units, places),
+                "start": whole(units, places),
                 "joined": whole(units),
-                "product": torch.zeros(ranks, groups, units, PLACES, device=device),
+                "product": torch.zeros(ranks, groups, units, places, device=device),
             }
         )
         self.rank = rank
@@ -51,7 +55,7 @@ class Champions(Statistic):
         partner, start, joined = (self.tensors[name][self.rank] for name in ("partner", "start", "joined"))
         there = (known == best[:, None]).any(1) | (partner == best[:, None] + 1).any(1)
         new = (~there).nonzero().squeeze(1)
-        place = joined[new] % PLACES
+        place = joined[new] % partner.shape[1]
         partner[new, place] = best[new] + 1  # 0 is nobody, so that adding up over ranks collects the parts
         start[new, place] = group
         joined[new] += 1
@@ -74,7 +78,10 @@ class Champions(Statistic):
             Group from which on its running sums are known, as many as there are groups where they never are;
             and the running sums, of which those before that group mean nothing.
         """
-        groups = self.tensors["product"].shape[1]
+        _, groups, units, places = self.tensors["product"].shape
+        if places == 0:
+            never = self.tensors["joined"].new_full((len(self.tensors["joined"]), units), groups)
+            return never, self.tensors["product"].new_zeros(len(never), groups, units)
         hit = self.tensors["partner"] == (partner - offset + 1)[None, :, None]
         place = hit.to(torch.int8).argmax(2, keepdim=True)
         start = self.tensors["start"].gather(2, place).squeeze(2)

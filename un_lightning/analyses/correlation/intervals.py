@@ -89,9 +89,11 @@ class Intervals:
         """Of a block's row units with candidates among the columns."""
         self.columns_of = {block: make(sizes[block.right], height[block]) for block in blocks}
         """Of the column units with candidates among a block's rows."""
-        lead = lambda units: Champions(shares, self.groups, units, share, device)
-        self.row_champions = {block: lead(height[block]) for block in blocks}
-        self.column_champions = {block: lead(sizes[block.right]) for block in blocks}
+        lead = lambda units, partners: Champions(
+            shares, self.groups, units, max(partners - candidates, 0), share, device
+        )
+        self.row_champions = {block: lead(height[block], sizes[block.right]) for block in blocks}
+        self.column_champions = {block: lead(sizes[block.right], height[block]) for block in blocks}
 
     def of_models(self) -> dict[str, Statistic]:
         """Readings of each model's own sums, by name."""
