@@ -14,7 +14,13 @@ from un_lightning.config.neuron_table import PARTS
 from un_lightning.errors import UserError
 from un_lightning.results.results import Results
 from un_lightning.running.reuse import finished_run
-from un_lightning.studies.neuron_table import PUBLISHED, join_tables, part_config, run_neuron_table
+from un_lightning.studies.neuron_table import (
+    PUBLISHED,
+    join_tables,
+    neuron_table_results,
+    part_config,
+    run_neuron_table,
+)
 
 
 COLUMNS = {
@@ -108,6 +114,24 @@ def test_parts_run_in_order_and_join(config, run_pass, ran):
         for column in COLUMNS[part]:
             assert found[column].tolist() == expected[column].tolist()
     assert table["valid"].tolist() == (table["neuron"] == 2).tolist()
+    assert table["cluster"].tolist() == [*range(6)]  # these parts have neither neighbours nor matches
+
+
+def test_near_copies_share_a_cluster(tmp_path):
+    rows = part_table("weights", "a").head(2)
+    (first, second) = rows[["layer", "neuron"]].to_numpy().tolist()
+    pair = {"model": ["a", "b"], "kind": "out_out", "cosine": -0.9, "layer": first[0], "neuron": first[1]}
+    pair |= {"match_layer": second[0], "match_neuron": second[1]}
+    parts = {part: tmp_path / part for part in PARTS}
+    for part, folder in parts.items():
+        tables = {"neurons": part_table(part, "a")}
+        if part == "weights":
+            tables["neighbours"] = pd.DataFrame(pair)
+        Results(scalars={"analysis": part, "tokens": 10}, tables=tables).write(folder)
+    results = neuron_table_results(parts)
+    assert results.scalars["neurons/clusters"] == 5
+    table = results.tables["neurons"].set_index(["layer", "neuron"])
+    assert table.loc[tuple(first), "cluster"] == table.loc[tuple(second), "cluster"]
 
 
 def test_finished_parts_are_taken_whatever_their_name(config, run_pass, ran):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from un_lightning.report.neuron_index import make_index
 from un_lightning.report.neuron_sources import Sources
+from un_lightning.stats.near_copies import sharing_partners
 
 
 LEAST_VARIANCE = 0.05
@@ -66,20 +67,17 @@ def strongest(sources: Sources, count: int = 5) -> list[Story]:
         return []
     table = table[(table["model"] == model) & (table["universal"] == True)]  # noqa: E712 - may hold nothing
     table = table.sort_values("excess_corr", ascending=False, kind="stable")
-    partners = _partners(sources, model)
     told: list[Story] = []
     copies: dict[int, list[str]] = {}
-    seen: list[tuple[int, frozenset[tuple[Any, ...]]]] = []
     rows: list[Any] = []
     every: list[Any] = list(table.itertuples(index=False))
+    alike = _sharing(sources, model, {(int(row.layer), int(row.neuron)) for row in every})
     for row in every:
         key = int(row.layer), int(row.neuron)
-        own = partners.get(key, frozenset())
-        first = next((place for place, theirs in seen if own and 2 * len(own & theirs) > len(own)), None)
+        first = next((i for i, r in enumerate(rows) if (key, (int(r.layer), int(r.neuron))) in alike), None)
         if first is not None:
             copies.setdefault(first, []).append(_name(*key))
         elif len(rows) < count:
-            seen.append((len(rows), own))
             rows.append(row)
     for place, row in enumerate(rows):
         told.append(_story(sources, model, row, tuple(copies.get(place, ()))))
@@ -127,17 +125,16 @@ def _label(families: pd.DataFrame) -> str:
     return f"{row['label']} ({row['vr']:.0%} of its variance)"
 
 
-def _partners(sources: Sources, model: str) -> dict[tuple[int, int], frozenset[tuple[Any, ...]]]:
-    """The best partner of each neuron in every other model."""
+def _sharing(
+    sources: Sources, model: str, among: set[tuple[int, int]]
+) -> set[tuple[tuple[int, int], tuple[int, int]]]:
+    """Pairs of neurons, in both orders, that match the same neurons of the other models."""
     table = sources.rows("correlation", "matches", model)
     if table.empty:
-        return {}
-    best = table[table["rank"] == 1]
-    found: dict[tuple[int, int], set[tuple[Any, ...]]] = {}
-    columns = (best[name] for name in ("layer", "neuron", "other", "match_layer", "match_neuron"))
-    for layer, neuron, *partner in zip(*columns, strict=True):
-        found.setdefault((int(layer), int(neuron)), set()).add(tuple(partner))
-    return {key: frozenset(value) for key, value in found.items()}
+        return set()
+    own = [key in among for key in zip(table["layer"], table["neuron"], strict=True)]
+    pairs = sharing_partners(table[own])
+    return {((a, b), (c, d)) for a, b, c, d in pairs.astype(int).to_numpy().tolist()}
 
 
 def _shortened(text: str) -> str:

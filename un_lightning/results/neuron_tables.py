@@ -15,7 +15,7 @@ KEYS = ["model", "layer", "neuron"]
 """Columns by which tables of the same model are joined."""
 _NO_PROPERTIES = (
     "corr", "baseline", "excess", "chance", "support_", "effective_tokens", "cosine", "jaccard", "linreg",
-    "matching", "mutual", "followed", "bin_width", "outside",
+    "matching", "mutual", "followed", "bin_width", "outside", "cluster",
 )  # fmt: skip
 """Parts of names of columns that say how universal a neuron is, or how a number was computed."""
 

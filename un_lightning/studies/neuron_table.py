@@ -10,7 +10,8 @@ from un_lightning.config import Config
 from un_lightning.config.neuron_table import PARTS
 from un_lightning.errors import UserError
 from un_lightning.results.neuron_tables import KEYS, read_table
-from un_lightning.results.results import Results, read_summary
+from un_lightning.results.results import Results, read_summary, table_path
+from un_lightning.stats.near_copies import near_copies
 from un_lightning.studies.study import Part, RunPass, carry_out, make_part, refuse_folder, together
 
 
@@ -65,6 +66,7 @@ def neuron_table_results(parts: Mapping[str, Path]) -> Results:
         UserError: A table is missing, or they share no neuron.
     """
     table = join_tables({part: read_table(str(folder)) for part, folder in parts.items()})
+    table["cluster"] = _clusters(table, parts)
     models = [str(model) for model in table["model"].unique()]
     universal = int(table["universal"].sum())
     results = Results(tables={"neurons": table})
@@ -73,6 +75,7 @@ def neuron_table_results(parts: Mapping[str, Path]) -> Results:
         "neurons/count": len(table),
         "neurons/invalid": int((~table["valid"]).sum()),
         "neurons/columns": len(table.columns),
+        "neurons/clusters": len(table[["model", "cluster"]].drop_duplicates()),
         "universal/count": universal,
         "universal/percent": 100 * universal / len(table),
         "models": models,
@@ -85,6 +88,17 @@ def neuron_table_results(parts: Mapping[str, Path]) -> Results:
         ("Columns", f"{len(table.columns)}: tables/neurons.parquet"),
     ]
     return results
+
+
+def _clusters(table: pd.DataFrame, parts: Mapping[str, Path]) -> pd.Series:
+    """Near-copies have the same number, that of the first of them among the neurons of its model."""
+    paths = [table_path(parts["weights"], "neighbours"), table_path(parts["correlation"], "matches")]
+    neighbours, matches = (pd.read_parquet(p) if p.is_file() else pd.DataFrame() for p in paths)
+    clusters = pd.Series(0, index=table.index)
+    for model, own in table.groupby("model"):
+        of = lambda rows, name=model: rows[rows["model"] == name] if len(rows) else rows
+        clusters[own.index] = near_copies(own, of(neighbours), of(matches))
+    return clusters
 
 
 def join_tables(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -73,6 +73,29 @@ def test_effects_match_the_reference(results, table):
         np.testing.assert_allclose(effects[f"q_{name}"], adjusted)
 
 
+def test_near_copies_count_once_in_the_tests(results, tmp_path):
+    """Each neuron is there three times: effects stay, tests see as many neurons as without the copies."""
+    table = planted(0)
+    thrice = pd.concat([table.assign(neuron=table["neuron"] + WIDTH * copy) for copy in range(3)])
+    thrice["cluster"] = thrice["layer"] * WIDTH + thrice["neuron"] % WIDTH
+    (tmp_path / "once").mkdir()
+    table.to_parquet(tmp_path / "once" / "m.parquet")
+    thrice.to_parquet(tmp_path / "m.parquet")
+    run = lambda path: PropertiesReport(PropertiesConfig(tables=str(path), permutations=400), seed=0)()
+    once, found = run(tmp_path / "once" / "m.parquet"), run(tmp_path / "m.parquet")
+    before, after = (r.tables["effects"].set_index("column") for r in (once, found))
+    assert (after["n"] == 3 * before["n"]).all()
+    assert (after["n_clusters"] == before["n"]).all()
+    assert (after["universal_clusters"] == before["universal"]).all()
+    pd.testing.assert_series_equal(after["auc_clusters"], before["auc"], check_names=False)
+    pd.testing.assert_series_equal(after["auc"], before["auc"])
+    np.testing.assert_allclose(after["p_auc"], before["p_auc"], atol=0.08)
+    assert (
+        dict(found.headline)["m: near-copies"] == "counted once in the tests: 32 universal against 208 others"
+    )
+    assert dict(results.headline)["m: near-copies"].startswith("not known")
+
+
 def test_claims_get_the_verdict_that_was_planted(results):
     claims = results.tables["claims"].set_index("claim")
     assert claims["verdict"].to_dict() == {

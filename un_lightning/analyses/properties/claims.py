@@ -27,11 +27,12 @@ def claim_table(effects: pd.DataFrame, alpha: float) -> pd.DataFrame:
     """Decide every claim for every model.
 
     A claim holds where the effect has the claimed sign and its p-value, adjusted for all comparisons of the
-    run, is below `alpha`. It is reversed where the opposite is as clear, open where neither is, and
-    unknown where the table lacks the column or the rest of the neurons.
+    run, is below `alpha`. It is reversed where the opposite is as clear, open where neither is (or where
+    all neurons point one way and the representatives of near-copies the other), and unknown where the table
+    lacks the column or the rest of the neurons.
 
     Args:
-        effects: `model, column, auc, cliffs_delta, p_auc, q_auc`.
+        effects: `model, column, auc, cliffs_delta, auc_clusters, p_auc, q_auc`.
         alpha: False discovery rate.
 
     Returns:
@@ -49,7 +50,7 @@ def claim_table(effects: pd.DataFrame, alpha: float) -> pd.DataFrame:
             delta, q = row["cliffs_delta"], row["q_auc"]
             if not np.isfinite(delta):
                 row["verdict"] = "unknown"
-            elif q >= alpha:
+            elif not q < alpha or (delta > 0) != (effect["auc_clusters"] > 0.5):
                 row["verdict"] = "open"
             else:
                 row["verdict"] = "holds" if (delta > 0) == claim.larger else "reversed"

@@ -1,6 +1,7 @@
 """What universal neurons look like: the comparison with the rest, in every column (paper section 4.2)."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,6 +85,7 @@ class PropertiesReport:
             )  # fmt: skip
             own = claims[claims["model"] == model]
             if all(counts.values()):  # the published tables hold universal neurons only
+                results.headline.append((f"{model}: near-copies", _copies(table, effects, model)))
                 results.headline += [claim_line(row, self.config.permutations) for _, row in own.iterrows()]
             results.scalars[f"claims/holding{suffix(model)}"] = int((own["verdict"] == "holds").sum())
         for _, row in effects.iterrows():
@@ -102,6 +104,15 @@ def universal_percentiles(table: pd.DataFrame) -> dict[str, np.ndarray]:
         for name in figures.PERCENTILES
         if name in grouped
     }
+
+
+def _copies(table: pd.DataFrame, effects: pd.DataFrame, model: str) -> str:
+    """What the tests took for independent."""
+    if "cluster" not in table:
+        return "not known (no column cluster): the tests take every neuron for independent"
+    most: dict[Any, Any] = effects[effects["model"] == model].nlargest(1, "n_clusters").iloc[0].to_dict()
+    universal, every = int(most["universal_clusters"]), int(most["n_clusters"])
+    return f"counted once in the tests: {universal:,} universal against {every - universal:,} others"
 
 
 def _having(tables: dict[str, pd.DataFrame], columns: Iterable[str]) -> dict[str, pd.DataFrame]:

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from un_lightning.stats.layer_contrast import LayerContrast
+from un_lightning.stats.near_copies import representatives
 from un_lightning.stats.percentiles import layer_members, layer_percentiles
 
 
@@ -22,23 +23,31 @@ def effect_table(
     """Effect size and p-value of every column of every model.
 
     Args:
-        tables: Neuron tables with `layer` and `group`, by model.
+        tables: Neuron tables with `layer`, `group` and, where near-copies are known, `cluster`, by model.
         columns: Columns to compare, by model.
         permutations: Relabellings of each test.
-        seed: Seed of the relabellings.
+        seed: Seed of the relabellings, and of the choice of representatives.
 
     Returns:
-        One row a model and column; `q_auc` and `q_ks` are p-values adjusted for all rows by Benjamini and
-        Hochberg.
+        One row a model and column. Effect sizes are of all `n` neurons. The tests are of `n_clusters`
+        representatives, one of each cluster of near-copies, whose AUC is `auc_clusters`; `q_auc` and
+        `q_ks` are p-values adjusted for all rows by Benjamini and Hochberg.
     """
     rows = []
     for model, table in tables.items():
         grouped = table[table["group"] >= 0]
         universal = grouped["group"].to_numpy() == 1
-        contrast = LayerContrast(universal, grouped["layer"].to_numpy(), permutations, seed)
+        layer = grouped["layer"].to_numpy()
+        known = "cluster" in grouped
+        cluster = grouped["cluster"].to_numpy() if known else np.arange(len(grouped))
+        once = representatives(cluster, universal, seed)
+        # Every neuron describes, and the representatives test.
+        contrast = LayerContrast(universal, layer, 0, seed)
+        tested = LayerContrast(universal[once], layer[once], permutations, seed)
         for column in columns[model]:
             values = grouped[column].to_numpy(dtype=np.float64)
             found = contrast.of(values)
+            test = tested.of(values[once])
             percentile = layer_percentiles(values, contrast.layer)[universal]
             row = {
                 "model": model,
@@ -48,8 +57,12 @@ def effect_table(
                 "auc": found.auc,
                 "cliffs_delta": found.cliffs_delta,
                 "ks": found.ks,
-                "p_auc": found.p_auc,
-                "p_ks": found.p_ks,
+                "n": found.chosen + found.rest,
+                "n_clusters": test.chosen + test.rest,
+                "universal_clusters": test.chosen,
+                "auc_clusters": test.auc,
+                "p_auc": test.p_auc,
+                "p_ks": test.p_ks,
                 "median_percentile": _median(percentile) if found.rest else np.nan,
             }
             for name, part in (("universal", values[universal]), ("rest", values[~universal])):
