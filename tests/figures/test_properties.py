@@ -64,6 +64,7 @@ def test_few_neurons_are_drawn_one_by_one():
     axes = drawn(percentiles({"a": {"skew": np.array([10.0, 20.0, 99.0])}})).axes[0]
     assert not axes.patches
     assert axes.lines[0].get_ydata().tolist() == [10, 20, 99]
+    assert axes.figure.legends[0].get_title().get_text().startswith("dots: each neuron")
 
 
 def test_layers_have_a_box_for_each_group(table):
@@ -92,7 +93,7 @@ def test_frequency_and_cosine_carry_their_correlation(table):
 
 
 def test_redundancy_is_a_density_of_each_group(table):
-    figure = drawn(redundancy({"m": table}))
+    figure = drawn(redundancy({"m": pd.concat([table] * 6)}))
     for axes in figure.axes:
         areas = [patch for patch in axes.patches if patch.get_fill()]
         assert len(areas) == 2
@@ -101,6 +102,29 @@ def test_redundancy_is_a_density_of_each_group(table):
             assert (heights * np.diff(edges)).sum() == pytest.approx(1)
         colours = [to_rgba(patch.get_facecolor())[:3] for patch in areas]
         assert colours == [to_rgba(REST)[:3], to_rgba(UNIVERSAL)[:3]]
+
+
+def test_a_small_group_is_marked_neuron_by_neuron(table):
+    axes = drawn(redundancy({"m": table})).axes[0]
+    expected = table.loc[table["group"] == 1, "in_in_max"]
+    assert axes.lines[0].get_xdata().tolist() == expected.tolist()
+    assert axes.lines[1].get_xdata()[0] == pytest.approx(expected.median())
+    assert (axes.get_yticks() >= 0).all()
+    assert len([patch for patch in axes.patches if patch.get_fill()]) == 1
+
+
+def test_no_dot_is_cut_off_and_cut_values_are_counted(table):
+    table = table[(table["group"] == 0) | (table["neuron"] < 3)].copy()
+    table.loc[table.index[1], ["skew", "kurt"]] = 1e4  # a dot, far from all others
+    figure = drawn(properties_by_layer(table, "m"))
+    caption = figure.legends[0].get_title().get_text()
+    assert "dots: each neuron, where there are fewer than 8" in caption
+    for axes, column in zip(figure.axes, BY_LAYER, strict=True):
+        values = table.loc[table["group"] >= 0, column]
+        low, high = axes.get_ylim()
+        assert table.loc[table["group"] == 1, column].between(low, high).all()
+        beyond = int((~values.between(low, high)).sum())
+        assert (f"{beyond} of {len(values)}" in axes.get_title(loc="right")) is (beyond > 0)
 
 
 def test_weights_are_drawn_by_layer(table):

@@ -12,7 +12,7 @@ from un_lightning.stats.near_copies import near_copies, representatives, sharing
 NEURONS = pd.DataFrame({"layer": np.repeat([0, 1], 8), "neuron": np.tile(np.arange(8), 2)})
 
 
-def tables(seed):
+def tables(seed) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Neighbours and partners such that some neurons are linked, and most are not."""
     generator = np.random.default_rng(seed)
     at = lambda size: NEURONS.iloc[generator.integers(0, len(NEURONS), size)].reset_index(drop=True)

@@ -1,18 +1,18 @@
 """Universal neurons against the rest, after the paper's Figures 3 and 14."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 from numpy import ndarray
 
 from un_lightning.figures.layer_axis import figure_width, layer_span, set_layers
+from un_lightning.figures.log_axis import logarithmic
 from un_lightning.figures.quantile_boxes import CAPTION, legend_patch, quantile_boxes
-from un_lightning.figures.style import FAINT, HUES, INK, REST, UNIVERSAL, style
+from un_lightning.figures.style import HUES, INK, REST, UNIVERSAL, style
 
 
 LABELS = {
@@ -48,7 +48,8 @@ def percentiles(percentiles: Mapping[str, Mapping[str, Float64[ndarray, " univer
             lacks a column has no box there.
 
     Returns:
-        Boxes by column, with a hue a model; the dashed line is the median of all neurons.
+        Boxes by column (dots where a model has fewer than 8), with a hue a model; the dashed line is
+        the median of all neurons.
     """
     columns = [name for name in PERCENTILES if any(name in own for own in percentiles.values())]
     figure = Figure(figsize=(max(6.0, 1.5 + 1.15 * len(columns)), 3.9))
@@ -69,8 +70,13 @@ def percentiles(percentiles: Mapping[str, Mapping[str, Float64[ndarray, " univer
         legend_patch(f"{model} ({_count(own)} universal)", HUES[place % len(HUES)])
         for place, (model, own) in enumerate(percentiles.items())
     ]
+    sizes = [int(np.isfinite(values).sum()) for own in percentiles.values() for values in own.values()]
     figure.legend(
-        handles=handles, loc="outside upper left", ncols=min(3, len(handles)), title=CAPTION, alignment="left"
+        handles=handles,
+        loc="outside upper left",
+        ncols=min(3, len(handles)),
+        title=f"{_caption(sizes)}\ndashed line: median of all neurons",
+        alignment="left",
     )
     return figure
 
@@ -85,7 +91,8 @@ def properties_by_layer(table: pd.DataFrame, model: str) -> Figure:
         model: Name of the model.
 
     Returns:
-        One panel a column; the axis spans 99.5 % of the values, kurtosis on a logarithmic scale.
+        One panel a column; the axis spans 99.5 % of the values, and every dot, kurtosis on a logarithmic
+        scale. How many values lie beyond the axis is written in the panel.
 
     Raises:
         ValueError: The table has none of the columns.
@@ -98,24 +105,31 @@ def properties_by_layer(table: pd.DataFrame, model: str) -> Figure:
     figure = Figure(figsize=(max(6.0, figure_width(len(layers))), 0.9 + 1.45 * len(columns)))
     panels = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
     layer_of, group = table["layer"].to_numpy(), table["group"].to_numpy()
+    sizes: list[int] = []
     for axes, column in zip(panels, columns, strict=True):
         values = table[column].to_numpy(dtype=np.float64)
+        dots: list[float] = []
         for layer in layers:
             for place, (label, (_, colour)) in enumerate(groups.items()):
                 here = values[(layer_of == layer) & (group == label)]
+                here = here[np.isfinite(here)]
+                sizes.append(len(here))
+                dots += here.tolist() if len(here) < _FEW else []
                 shift = 0.4 * (place - (len(groups) - 1) / 2)
                 _box(axes, layer + shift, here, 0.36, colour)
         shown = values[np.isfinite(values) & (group >= 0)]
         low, high = np.quantile(shown, [0.0025, 0.9975])
+        low, high = float(min(low, *dots, high)), float(max(high, *dots, low))
         if column in _LOGARITHMIC and low > 0:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=6))
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter("")
-            axes.set_ylim(0.9 * low, 1.1 * high)
+            logarithmic(axes, 0.9 * low, 1.1 * high)
         else:
-            margin = 0.04 * (high - low or 1)
+            margin = 0.06 * (high - low or 1)
             axes.set_ylim(low - margin, high + margin)
+        beyond = int(((shown < axes.get_ylim()[0]) | (shown > axes.get_ylim()[1])).sum())
+        if beyond:
+            axes.set_title(
+                f"{beyond:,} of {len(shown):,} values lie beyond the axis", fontsize=8, loc="right"
+            )
         axes.set_ylabel(LABELS[column], fontsize=9)
         set_layers(axes, layers, model)
         axes.label_outer()
@@ -124,8 +138,7 @@ def properties_by_layer(table: pd.DataFrame, model: str) -> Figure:
         legend_patch(f"{np.count_nonzero(group == label):,} {name}", colour)
         for label, (name, colour) in groups.items()
     ]
-    few = f"{CAPTION}; dots: fewer than {_FEW} neurons"
-    figure.legend(handles=handles, loc="outside upper left", ncols=2, title=few, alignment="left")
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, title=_caption(sizes), alignment="left")
     return figure
 
 
@@ -134,7 +147,17 @@ def _box(axes: Axes, at: float, values: Float64[ndarray, " neurons"], width: flo
     if len(present) >= _FEW:
         quantile_boxes(axes, at, present, width=width, colour=colour)
     elif len(present):
-        axes.plot(np.full(len(present), at), present, ".", color=colour, markersize=4, markeredgecolor=FAINT)
+        axes.plot(
+            np.full(len(present), at), present, "o",
+            color=colour, markersize=5, markeredgecolor=INK, markeredgewidth=0.6,
+        )  # fmt: skip
+
+
+def _caption(sizes: Iterable[int]) -> str:
+    """Explains what is drawn, and only that."""
+    kinds = {size >= _FEW for size in sizes if size}
+    dots = f"dots: each neuron, where there are fewer than {_FEW}"
+    return "\n".join(text for text, has in ((CAPTION, True in kinds), (dots, False in kinds)) if has)
 
 
 def _count(own: Mapping[str, ndarray]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
+from un_lightning.figures.log_axis import logarithmic
 from un_lightning.figures.properties import LABELS
 from un_lightning.figures.style import FAINT, HUES, UNIVERSAL, style
 
@@ -56,11 +56,10 @@ def medians_by_depth(tables: Mapping[str, pd.DataFrame], sizes: Mapping[str, tup
         axes.set_title(LABELS[column].replace("\n", " "))
         axes.set_xlabel("relative depth")
         if column == "vocab_kurt":
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=6))
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter("")
+            logarithmic(axes, *axes.get_ylim())
         else:
             axes.axhline(0, color=FAINT, linewidth=0.6)
-    row[0].legend(loc="upper left")
+    handles, labels = row[0].get_legend_handles_labels()
+    what = "lines: median of a layer's universal neurons; bands: their middle half (25–75 %)"
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), title=what, alignment="left")
     return figure

@@ -1,15 +1,20 @@
 """How properties of neurons go together, after the paper's Figures 9 and 10."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from scipy.stats import linregress
 
-from un_lightning.figures.style import FAINT, MARK, REST, SEQUENTIAL, UNIVERSAL, style
+from un_lightning.figures.style import FAINT, INK, MARK, REST, SEQUENTIAL, UNIVERSAL, style
+
+
+_FEW = 100
+"""Neurons that are marked one by one, for a histogram of them shows its bins."""
 
 
 @style()
@@ -53,7 +58,8 @@ def redundancy(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
     Returns:
         A column a model: densities of the largest cosine with another neuron, by what neurons read and by
-        what they write, and the correlation of that cosine with the excess.
+        what they write, and the correlation of that cosine with the excess. Groups of fewer than 100 neurons
+        are a mark a neuron, with a dot at their median.
     """
     figure = Figure(figsize=(1.0 + 3.5 * len(tables), 5.2))
     grid = figure.subplots(2, len(tables), sharex=True, squeeze=False)
@@ -65,13 +71,16 @@ def redundancy(tables: Mapping[str, pd.DataFrame]) -> Figure:
             values = table[name].to_numpy(dtype=np.float64)
             kept = np.isfinite(values) & (group >= 0)
             edges = np.histogram_bin_edges(values[kept], int(np.clip(np.sqrt(kept.sum()), 15, 80)))
+            rugs: list[tuple[np.ndarray, str, str]] = []
             for label, colour, what in ((0, REST, "others"), (1, UNIVERSAL, "universal")):
                 here = values[kept & (group == label)]
-                if len(here):
+                if 0 < len(here) < _FEW:
+                    rugs.append((here, colour, f"{len(here):,} {what}, dot: median"))
+                elif len(here):
                     heights, _ = np.histogram(here, edges, density=True)
                     axes.stairs(heights, edges, fill=True, color=colour, alpha=0.35)
                     axes.stairs(heights, edges, color=colour, linewidth=1.6, label=f"{len(here):,} {what}")
-            axes.set_ylim(bottom=0)
+            _rugs(axes, rugs)
             axes.set_xlabel(rf"$\max_j\ \cos(w_{{{side}}}^i, w_{{{side}}}^j)$")
             axes.xaxis.set_tick_params(labelbottom=True)
             excess = table["excess_corr"].to_numpy(dtype=np.float64)
@@ -81,3 +90,14 @@ def redundancy(tables: Mapping[str, pd.DataFrame]) -> Figure:
     for axes in grid[:, 0]:
         axes.set_ylabel("density")
     return figure
+
+
+def _rugs(axes: Axes, rugs: Sequence[tuple[np.ndarray, str, str]]) -> None:
+    """Marks below zero, a row a group: values, colour and label of each."""
+    top = axes.get_ylim()[1]
+    for row, (values, colour, label) in enumerate(rugs):
+        place = np.full(len(values), -(0.09 + 0.13 * row) * top)
+        axes.plot(values, place, "|", color=colour, markersize=10, markeredgewidth=1.3, label=label)
+        axes.plot(np.median(values), place[0], "o", color=colour, markeredgecolor=INK, markersize=6)
+    axes.set_ylim(-(0.04 + 0.13 * len(rugs)) * top if rugs else 0, 1.45 * top)
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= 1.45 * top])
