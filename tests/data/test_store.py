@@ -196,7 +196,7 @@ def test_a_config_that_does_not_fit_the_store(tokenizer, own_store, changes, mat
 
 
 def test_the_text_of_a_source_is_too_short(tokenizer, text_config):
-    data = TokenBlocks(text_config(tokens=1_000_000), tokenizer)
+    data = TokenBlocks(text_config(tokens=6_400), tokenizer)
     with pytest.raises(UserError, match=r"more than the source \(files\) holds") as caught:
         data.setup("validate")
     held = int(str(caught.value).split("data.tokens=")[2].split()[0])
