@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy import ndarray
 
+from un_lightning.figures.point_labels import point_labels
 from un_lightning.figures.style import BASELINE, FAINT, INK, MARK, MATCH, style
 
 
@@ -150,6 +151,7 @@ def screening(screens: pd.DataFrame) -> Figure:
     groups = list(screens.groupby(["layer", "head_layer", "head"], sort=False))[:COLUMNS]
     figure = Figure(figsize=(3.1 * len(groups) + 0.5, 3.2))
     panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    marked: list[tuple[Axes, np.ndarray, np.ndarray]] = []
     for axes, (key, own) in zip(panels, groups, strict=True):
         layer, head_layer, head = np.asarray(key).tolist()
         effect = own["score_shifted"] * own["w_out_norm"]
@@ -161,16 +163,12 @@ def screening(screens: pd.DataFrame) -> Figure:
         axes.set_title(f"layer {layer} > L{head_layer}.H{head}\nSpearman {rank:.2f}")
         axes.set_xlabel("score · ‖w_out‖")
         slopes, places = own["slope"].to_numpy(), effect.to_numpy()
-        for index in np.argsort(-np.abs(slopes))[:2]:
-            axes.annotate(
-                f"{own['neuron'].to_numpy()[index]}",
-                (places[index], slopes[index]),
-                xytext=(3, 3),
-                textcoords="offset points",
-                fontsize=8,
-                color=INK,
-            )
+        largest = np.argsort(-np.abs(slopes))[:2]
+        marked.append((axes, np.stack([places, slopes], 1)[largest], own["neuron"].to_numpy()[largest]))
     panels[0].set_ylabel("attention to BOS per activation")
+    figure.draw_without_rendering()  # names need the final limits
+    for axes, points, neurons in marked:
+        point_labels(axes, points, [f"{neuron}" for neuron in neurons], [INK] * len(points))
     return figure
 
 

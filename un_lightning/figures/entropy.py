@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy import ndarray
 
+from un_lightning.figures.point_labels import point_labels
 from un_lightning.figures.style import FAINT, HUES, INK, MARK, REST, style
 
 
@@ -32,6 +33,7 @@ def entropy_neurons(
     histograms: Int[ndarray, "chosen bins"],
     curves: pd.DataFrame,
     nominal: Mapping[str, float],
+    confidence: float,
 ) -> Figure:
     """Show weights of the chosen neurons, and what fixing each at a value does.
 
@@ -41,10 +43,12 @@ def entropy_neurons(
         histograms: Counts of cos(W_U, w_out) of the same rows over [-1, 1].
         curves: The table of that name.
         nominal: Means of the untouched run by metric.
+        confidence: Level of the intervals in `curves`.
 
     Returns:
         Six panels: (a) norms, (b) cosines with the unembedding, (c) scale, (d) reciprocal rank, (e) entropy,
-        (f) loss. Bands are confidence intervals of the difference to the untouched run.
+        (f) loss. Bands are confidence intervals of the difference to the untouched run; the grey
+        one reaches from the smallest to the largest of the random neurons, whose median is its line.
     """
     figure = Figure(figsize=(11.5, 6.4))
     grid = [figure.add_subplot(2, 3, place + 1) for place in range(6)]
@@ -53,11 +57,12 @@ def entropy_neurons(
     _cosines(grid[1], histograms, chosen, colours)
     for axes, (metric, title) in zip(grid[2:], _CURVES.items(), strict=True):
         own = curves[curves["metric"] == metric]
-        for row in chosen.sort_values("baseline", ascending=False).to_dict("records"):
+        _random(axes, own)
+        for row in chosen[~chosen["baseline"]].to_dict("records"):
             line = own[(own["layer"] == row["layer"]) & (own["neuron"] == row["neuron"])].sort_values("value")
             colour = colours.get(row["name"])
             if colour is None:
-                axes.plot(line["value"], line["mean"], color=REST, linewidth=0.7, zorder=1)
+                axes.plot(line["value"], line["mean"], color=FAINT, linewidth=0.8, linestyle=":", zorder=1)
                 continue
             axes.plot(line["value"], line["mean"], color=colour, zorder=3, marker="o", markersize=2.5)
             low, high = (nominal[metric] + line[f"change_{side}"] for side in ("low", "high"))
@@ -67,10 +72,19 @@ def entropy_neurons(
         axes.set_xlabel("fixed activation")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
+    if (~chosen["baseline"]).sum() > len(colours):
+        handles.append(Line2D([], [], color=FAINT, linewidth=0.8, linestyle=":", label="other chosen ones"))
     if chosen["baseline"].any():
-        handles.append(Line2D([], [], color=REST, label="random neurons"))
+        count = int(chosen["baseline"].sum())
+        handles.append(Line2D([], [], color=REST, label=f"{count} random neurons: median and range"))
     handles.append(Line2D([], [], color=INK, linestyle="--", label="untouched"))
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=len(handles),
+        title=f"coloured bands: {confidence:.0%} intervals of the change, each neuron and value by itself",
+        alignment="left",
+    )
     return figure
 
 
@@ -101,17 +115,30 @@ def total_and_direct(effects: pd.DataFrame) -> Figure:
             linewidth=1,
             zorder=3 if row["name"] in colours else 2,
         )
-        if row["name"] in colours:
-            axes.annotate(
-                row["name"], (row["total_effect"], row["norm_mediated"]), (5, 5), textcoords="offset points",
-                color=colour, fontsize=8,
-            )  # fmt: skip
     axes.axhline(0, color=MARK, linestyle="--", linewidth=1)
     axes.set_xscale("log")
     axes.set_xlabel("total effect of mean ablation: mean |change of loss|, nats")
     axes.set_ylabel("share that a frozen scale takes away")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_title("bars: standard errors", fontsize=9, loc="right")
+    finite = effects[np.isfinite(effects[["total_effect", "norm_mediated"]]).all(axis=1)]
+    place = finite.set_index("name")[["total_effect", "norm_mediated"]]
+    named = [name for name in colours if name in place.index]
+    rest = place.drop(named)
+    figure.draw_without_rendering()  # names need the final limits
+    point_labels(
+        axes, place.loc[named].to_numpy(), named, [colours[name] for name in named],
+        rest.to_numpy(),
+    )  # fmt: skip
     return figure
+
+
+def _random(axes: Axes, curves: pd.DataFrame) -> None:
+    """Range and median of the random neurons at each value."""
+    grouped = curves[curves["baseline"]].groupby("value")["mean"]
+    low, middle, high = grouped.min(), grouped.median(), grouped.max()
+    axes.fill_between(low.index, low, high, color=REST, alpha=0.35, linewidth=0, zorder=0)
+    axes.plot(middle.index, middle, color=FAINT, linewidth=1.2, zorder=1)
 
 
 def _colours(chosen: pd.DataFrame) -> dict[str, str]:

@@ -20,6 +20,8 @@ COLOURS = {"prediction": "#0072B2", "suppression": "#D55E00", "partition": "#009
 """A class has the same colour in every figure."""
 BANDWIDTH = 0.5
 """Of the densities of skew, as in the paper."""
+FEW = 20
+"""Neurons of a layer and member from which a density is drawn; fewer are marked one by one."""
 LAST = 4
 """Layers whose densities are shown, the last ones."""
 
@@ -35,17 +37,19 @@ def trends_by_layer(layers: pd.DataFrame, neurons: pd.DataFrame, model: str, kur
         kurtosis: Neurons above it make the densities.
 
     Returns:
-        Lines are means over the members, bands reach from the smallest member to the largest.
+        Lines are means over the members, bands reach from the smallest member to the largest. Members of
+        different depth are compared at the same relative depth. A layer with few neurons has a mark a neuron
+        in place of a density.
     """
     members = layers["model"].nunique()
-    figure = Figure(figsize=(11.4, 3.8))
+    figure = Figure(figsize=(12.6, 3.8))
     kurt, skew, density = figure.subplots(1, 3)
     for axes, column, what in ((kurt, "vocab_kurt", "kurtosis"), (skew, "vocab_skew", "skew")):
         for level, colour in zip(LEVELS, HUES, strict=False):
-            grouped = layers.groupby("layer")[f"{column}_p{level}"]
-            axes.plot(grouped.mean().index, grouped.mean(), color=colour, label=f"{level} %")
+            values = _over_depth(layers.assign(shown=layers[f"{column}_p{level}"]))
+            axes.plot(values.columns, values.mean(), color=colour, label=f"{level} %")
             axes.fill_between(
-                grouped.min().index, grouped.min(), grouped.max(), color=colour, alpha=0.25, linewidth=0
+                values.columns, values.min(), values.max(), color=colour, alpha=0.25, linewidth=0
             )
         axes.set_ylabel(f"{what} of cos(W_U, w_out)")
         _layer_ticks(axes, layers)
@@ -53,17 +57,23 @@ def trends_by_layer(layers: pd.DataFrame, neurons: pd.DataFrame, model: str, kur
         *kurt.get_legend_handles_labels(), title="percentile of a layer", ncols=5, loc="outside upper center"
     )
     own = neurons[neurons["vocab_kurt"] > kurtosis]
-    shown = sorted(layers["layer"].unique())[-LAST:]
-    for layer, colour in zip(shown, HUES, strict=False):
-        _density(density, own[own["layer"] == layer], colour, f"{layer}", members)
+    last = layers.groupby("model")["layer"].max()
+    before = last.reindex(own["model"]).to_numpy() - own["layer"].to_numpy()
+    depth = int(last.max())
+    for back in range(min(LAST, depth + 1))[::-1]:
+        name = f"{depth - back}" if _same_depth(layers) else f"last − {back}" if back else "last"
+        _density(density, own[before == back], HUES[back], name, members)
+    _raise_floor(density)
     density.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
     density.set_xlabel(f"skew of neurons with kurtosis above {kurtosis:g}")
-    density.set_ylabel("density")
-    density.set_ylim(bottom=0)
+    if density.collections:
+        density.set_ylabel("density")
     if density.get_legend_handles_labels()[0]:
-        density.legend(title="layer: neurons a member", loc="upper right")
+        title = f"layer: neurons a member\n(marks: a neuron each,\nwhere a member has < {FEW})"
+        density.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), alignment="left")
     else:
-        density.text(0.5, 0.5, "too few", transform=density.transAxes, ha="center", color=FAINT)
+        why = f"no neuron has a kurtosis\nabove {kurtosis:g}"
+        density.text(0.5, 0.5, why, transform=density.transAxes, ha="center", color=FAINT)
     who = model if members == 1 else f"{members} models"
     figure.suptitle(f"{who}: outputs and the vocabulary", x=0.01, ha="left")
     return figure
@@ -86,11 +96,9 @@ def classes_by_layer(layers: pd.DataFrame, model: str, null: Mapping[str, float]
     panels = figure.subplots(1, len(COLOURS))
     for axes, (name, colour) in zip(panels, COLOURS.items(), strict=True):
         share = layers[name] / (layers["neurons"] - layers["invalid"])
-        grouped = share.groupby(layers["layer"])
-        axes.plot(grouped.mean().index, grouped.mean(), color=colour, marker="o", markersize=3.5)
-        axes.fill_between(
-            grouped.min().index, grouped.min(), grouped.max(), color=colour, alpha=0.25, linewidth=0
-        )
+        values = _over_depth(layers.assign(shown=share))
+        axes.plot(values.columns, values.mean(), color=colour, marker="o", markersize=3.5)
+        axes.fill_between(values.columns, values.min(), values.max(), color=colour, alpha=0.25, linewidth=0)
         axes.axhline(null[name], color=INK, linewidth=1, linestyle="--")
         axes.set_title(f"{name}\nrandom directions (dashed): {100 * null[name]:.2g} %", fontsize=9)
         axes.set_ylim(0, max(1.15 * float(share.max()), 1.15 * null[name], 0.002))
@@ -164,7 +172,15 @@ def next_token(before: pd.DataFrame, confidence: float) -> Figure:
 
 
 def _density(axes: Axes, own: pd.DataFrame, colour: str, layer: str, members: int) -> None:
-    """Density of skew in one layer: mean over members, and their range."""
+    """Density of skew in one layer: mean over members, and their range; or a mark a neuron."""
+    if own.empty:
+        return
+    if own["model"].value_counts().min() < FEW or own["model"].nunique() < members:
+        label = f"{layer}: {len(own) / members:.1f}, marked"
+        row = sum(line.get_marker() == "|" for line in axes.lines)
+        place = np.full(len(own), -1.0 - row)  # rows below the axis, moved to their height at the end
+        axes.plot(own["vocab_skew"], place, "|", color=colour, markersize=9, label=label)
+        return
     reach = min(max(1.5, float(own["vocab_skew"].abs().max()) + 0.5), 8.0) if len(own) else 1.5
     grid = np.linspace(-reach, reach, 600)
     curves: list[Sequence[float]] = []
@@ -181,7 +197,42 @@ def _density(axes: Axes, own: pd.DataFrame, colour: str, layer: str, members: in
     axes.set_xlim(-reach, reach)
 
 
+def _raise_floor(axes: Axes) -> None:
+    """Put rows of marks right below zero, however high the densities are."""
+    marks = [line for line in axes.lines if line.get_marker() == "|"]
+    curves = [np.max(line.get_ydata()) for line in axes.lines if line.get_marker() != "|"]
+    top = 1.08 * max((float(value) for value in curves), default=1.0)
+    for line in marks:
+        rows = np.asarray(line.get_ydata(), dtype=np.float64)
+        line.set_ydata(0.09 * top * rows)
+    axes.set_ylim(-0.09 * top * (len(marks) + 0.5) if marks else 0, top)
+    axes.set_yticks([tick for tick in axes.get_yticks() if 0 <= tick <= top] if curves else [])
+
+
+def _over_depth(layers: pd.DataFrame) -> pd.DataFrame:
+    """Column `shown` with a row a member and a column a layer, or a relative depth where depths differ."""
+    wide = layers.pivot_table(index="model", columns="layer", values="shown", dropna=False)
+    last = layers.groupby("model")["layer"].max()
+    if _same_depth(layers):
+        return wide
+    grid = np.linspace(0, 1, int(last.max()) + 1)
+    rows = {}
+    for model, own in layers.groupby("model"):
+        own = own.sort_values("layer")
+        depth = own["layer"].to_numpy() / max(int(last[model]), 1)
+        rows[model] = np.interp(grid, depth, own["shown"].to_numpy(dtype=np.float64))
+    return pd.DataFrame(rows, index=grid).T
+
+
+def _same_depth(layers: pd.DataFrame) -> bool:
+    last = layers.groupby("model")["layer"].max()
+    return bool((last == last.iloc[0]).all())
+
+
 def _layer_ticks(axes: Axes, layers: pd.DataFrame) -> None:
+    if not _same_depth(layers):
+        axes.set_xlabel("relative depth")
+        return
     span = layer_span(layers["layer"].to_numpy())
     axes.set_xticks(layer_ticks(span))
     axes.set_xlabel("layer")

@@ -57,7 +57,12 @@ def entropy_results(
     nominal = dict(zip(untouched["metric"], untouched["mean"], strict=True))
     results.figures = {
         "entropy_neurons": figures.entropy_neurons(
-            facts["weights/l2_penalty"].numpy(), effects, facts["histograms"].numpy(), curves, nominal
+            facts["weights/l2_penalty"].numpy(),
+            effects,
+            facts["histograms"].numpy(),
+            curves,
+            nominal,
+            config.confidence,
         ),
         "effects": figures.total_and_direct(effects),
     }
