@@ -97,3 +97,9 @@ def test_profiles_are_drawn_in_the_order_of_the_table():
     for place in range(2):
         np.testing.assert_array_equal(panels[place].lines[0].get_ydata(), data.loc[place, "mean"])
         np.testing.assert_array_equal(panels[place + 2].lines[0].get_ydata(), data.loc[place, "sparsity"])
+        assert not panels[place].collections
+    (band,) = position_profiles(table, data.assign(sd=0.5), panels=1).axes[0].collections
+    (corners,) = (path.vertices for path in band.get_paths())
+    mean = np.asarray(data.loc[0, "mean"])
+    assert corners[:, 1].max() == pytest.approx(np.nanmax(mean) + 0.5)
+    assert corners[:, 1].min() == pytest.approx(np.nanmin(mean) - 0.5)

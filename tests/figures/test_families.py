@@ -59,6 +59,7 @@ def positions(table, context=16):
     shown = table.sort_values("eta2_position", ascending=False).head(8).reset_index(drop=True)
     profile = np.linspace(-1, 1, context)
     profile[0] = np.nan
+    shown["sd"] = 0.3
     shown["mean"], shown["sparsity"] = [profile] * len(shown), [np.clip(profile, 0, 1)] * len(shown)
     return shown
 
@@ -125,7 +126,10 @@ def test_densities_have_area_one():
 
 def test_letters_above_the_criterion_are_counted():
     figure = alphabet(neurons(), letters(neurons()), distributions(neurons()), 0.37)
-    assert figure.axes[0].get_title(loc="left") == "2 letters have a neuron"
+    title = figure.axes[0].get_title(loc="left")
+    assert title == (
+        "2 letters have a neuron above the criterion; 1 are the best label of a neuron of the family alphabet"
+    )
     assert [bar.get_height() for bar in figure.axes[0].patches[:2]] == pytest.approx([0.3, 0.6])
     measured = [axes for axes in figure.axes[1:] if "f" in axes.get_title(loc="left")]
     assert len(measured) == 1

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
+from un_lightning.figures.profiles import CAPTION as CAPTION_OF_PROFILES
+from un_lightning.figures.profiles import FIRES_LABEL, MEAN_LABEL, profile
 from un_lightning.figures.quantile_boxes import CAPTION, legend_patch, quantile_boxes
 from un_lightning.figures.style import FAINT, INK, MARK, MATCH, style
 
@@ -112,7 +114,7 @@ def position_profiles(neurons: pd.DataFrame, positions: pd.DataFrame, panels: in
     Args:
         neurons: One row a neuron, with `model`.
         positions: Neurons by falling `eta2_position`, with `layer, neuron` and, by position, `mean` and
-            `sparsity`; NaN where no token counts.
+            `sparsity`; NaN where no token counts. With `sd` there is a band.
         panels: How many neurons.
 
     Returns:
@@ -123,17 +125,8 @@ def position_profiles(neurons: pd.DataFrame, positions: pd.DataFrame, panels: in
     figure, grid = _grid(2, columns, width=1.9 if columns > 1 else 4.0, height=1.8)
     for place, (_, neuron) in enumerate(shown.iterrows()):
         above, below = grid[place], grid[place + columns]
-        positional = np.arange(len(neuron["mean"]))
-        above.plot(positional, neuron["mean"], color=MATCH)
-        above.axhline(0, color=MARK, linestyle="--", linewidth=1)
+        profile(above, below, neuron, MATCH)
         above.set_title(f"{_name(neuron)}   η² {neuron['eta2_position']:.2f}", fontsize=9)
-        below.plot(positional, neuron["sparsity"], color=MATCH)
-        below.set_ylim(-0.03, 1.03)
-        below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        for axes in (above, below):
-            axes.set_xlim(0, len(positional) - 1)
-            axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-        above.set_xticklabels([])
         if place:
             below.set_yticklabels([])
     if shown.empty:
@@ -141,8 +134,11 @@ def position_profiles(neurons: pd.DataFrame, positions: pd.DataFrame, panels: in
             axes.set_axis_off()
         grid[0].text(0.5, 0.5, "no neuron has a profile", ha="center", color=FAINT)
         return figure
-    grid[0].set_ylabel("mean pre-activation")
-    grid[columns].set_ylabel("fires")
+    grid[0].set_ylabel(MEAN_LABEL)
+    grid[columns].set_ylabel(FIRES_LABEL)
+    if "sd" in shown:
+        figure.suptitle(CAPTION_OF_PROFILES if columns > 3 else CAPTION_OF_PROFILES.replace("; ", "\n"),
+                        fontsize=9, x=0.01, ha="left")  # fmt: skip
     figure.supxlabel(f"position in the block, neurons of {neurons['model'].iloc[0]}", fontsize=10)
     return figure
 

@@ -52,7 +52,11 @@ def alphabet(
     axes.set_ylim(0, 1)
     axes.set_ylabel("reduction in variance\nby the best neuron")
     axes.legend(loc="upper right")
-    axes.set_title(f"{int(met.sum())} letters have a neuron")
+    families = neurons.loc[neurons["family"] == "alphabet", "label"].nunique() if "family" in neurons else 0
+    axes.set_title(
+        f"{int(met.sum())} letters have a neuron above the criterion; "
+        f"{families} are the best label of a neuron of the family alphabet"
+    )
     if not order:
         return figure
     known = distributions.set_index(["column", "label"])

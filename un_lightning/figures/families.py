@@ -9,8 +9,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from un_lightning.figures.label_density import DENSITY_LEGEND, label_density
+from un_lightning.figures.profiles import CAPTION as CAPTION_OF_PROFILES
+from un_lightning.figures.profiles import FIRES_LABEL, MEAN_LABEL, profile
 from un_lightning.figures.quantile_boxes import CAPTION, legend_patch, quantile_boxes
-from un_lightning.figures.style import FAINT, HUES, INK, MARK, MATCH, REST, UNIVERSAL, style
+from un_lightning.figures.style import FAINT, HUES, INK, MATCH, REST, UNIVERSAL, style
 
 
 _TITLES = {
@@ -161,7 +163,7 @@ def position_profiles(positions: pd.DataFrame) -> Figure:
 
     Args:
         positions: Neurons by falling `eta2_position`, with `model, layer, neuron, family, position_mi` and,
-            by position, `mean` and `sparsity`; NaN where no token counts.
+            by position, `mean` and `sparsity`; NaN where no token counts. With `sd` there is a band.
 
     Returns:
         One column a neuron: mean pre-activation above, share of the tokens at which it fires below.
@@ -172,31 +174,28 @@ def position_profiles(positions: pd.DataFrame) -> Figure:
     for place, (_, neuron) in enumerate(positions.iterrows()):
         above, below = grid[:, place]
         colour = MATCH if neuron["family"] == "position" else FAINT
-        where = np.arange(len(neuron["mean"]))
-        above.plot(where, neuron["mean"], color=colour)
-        above.axhline(0, color=MARK, linestyle="--", linewidth=1)
+        profile(above, below, neuron, colour)
         above.set_title(
             f"{_name(neuron)}\nη² {neuron['eta2_position']:.2f}\nMI {neuron['position_mi']:.2f}", fontsize=8
         )
-        below.plot(where, neuron["sparsity"], color=colour)
-        below.set_ylim(-0.03, 1.03)
-        below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         for axes in (above, below):
-            axes.set_xlim(0, max(1, len(where) - 1))
-            axes.xaxis.set_major_locator(MaxNLocator(2, integer=True))
             axes.tick_params(labelsize=8)
-        above.set_xticklabels([])
         if place:
             below.set_yticklabels([])
-    grid[0, 0].set_ylabel("mean pre-activation")
-    grid[1, 0].set_ylabel("fires")
+    grid[0, 0].set_ylabel(MEAN_LABEL)
+    grid[1, 0].set_ylabel(FIRES_LABEL)
+    if positions.empty:
+        for axes in grid[:, 0]:
+            axes.set_axis_off()
+        grid[0, 0].text(0.5, 0.5, "no neuron has a profile", ha="center", color=FAINT)
     model = positions["model"].iloc[0] if len(positions) else ""
     figure.supxlabel(f"position in the block, neurons of {model}", fontsize=10)
     handles = [
         Line2D([], [], color=MATCH, label="family of position"),
         Line2D([], [], color=FAINT, label="another family, or none"),
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=2)
+    about = CAPTION_OF_PROFILES if "sd" in positions else None
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, title=about, alignment="left")
     return figure
 
 

@@ -220,6 +220,11 @@ def test_positions_equal_a_loop_over_positions(run, truth):
             values = truth["pre"][truth["position"] == position][:, unit]
             assert row.mean[position] == pytest.approx(values.mean(), abs=1e-5)
             assert row.sparsity[position] == pytest.approx((values > 0).mean(), abs=1e-6)
+        around = [
+            truth["pre"][truth["position"] == position][:, unit] - row.mean[position]
+            for position in range(1, CONTEXT)
+        ]
+        assert row.sd == pytest.approx(np.concatenate(around).std(), abs=1e-5)
 
 
 def test_published_definitions_are_columns_of_their_own(run, truth):

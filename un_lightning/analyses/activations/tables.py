@@ -113,10 +113,15 @@ def token_table(
 def position_table(
     config: ActivationsConfig, neurons: pd.DataFrame, sums: ActivationStatistics
 ) -> pd.DataFrame:
-    """Mean pre-activation and firing rate by position, NaN where no token counts, of the most positional."""
+    """Mean pre-activation and firing rate by position, NaN where no token counts, of the most positional.
+
+    `sd` is the standard deviation of the tokens of one position, pooled over the positions.
+    """
     order = neurons["eta2_position"].sort_values(ascending=False, kind="stable").dropna()
     chosen = order.index.to_numpy()[: config.profiles]
     table = neurons.loc[chosen, ["model", "layer", "neuron", "eta2_position"]].reset_index(drop=True)
+    within = neurons.loc[chosen, "var"] * (1 - neurons.loc[chosen, "eta2_position"])
+    table["sd"] = np.sqrt(within.clip(lower=0)).to_numpy()
     columns = chosen.tolist()
     for column, name in (("mean", "pre"), ("sparsity", "fired")):
         means = sums.positions.means(name)[:, columns]

@@ -151,6 +151,7 @@ def profile_table(findings: FamilyFindings, chosen: pd.DataFrame) -> pd.DataFram
     columns = chosen.index.to_numpy(dtype=np.int64).tolist()
     keep = ["model", "layer", "neuron", "family", "eta2_position", "position_mi", "kurt"]
     table = chosen[keep].reset_index(drop=True)
+    table["sd"] = chosen["within_position_sd"].to_numpy()
     for name, key in (("mean", "pre"), ("sparsity", "fired")):
         means = findings.positions.means(key)[:, columns]
         table[name] = list(_numpy(means.T).astype(np.float32))

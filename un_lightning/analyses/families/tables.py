@@ -73,6 +73,7 @@ def neuron_table(
     table["kurt"], table["sparsity"] = _numpy(shape.kurt), _numpy(shape.frequency)
     eta2 = eta_squared(positions.means("pre"), positions.count, shape.mean, shape.var)
     table["eta2_position"] = _numpy(eta2)
+    table["within_position_sd"] = _numpy((shape.var * (1 - eta2)).clamp(min=0).sqrt())
     fired = positions.means("fired").masked_fill(shape.mean.isnan(), torch.nan)
     table["position_mi"] = _numpy(firing_information(fired, positions.count))
     table["eta2_token"] = _numpy(findings.tokens.tensors["eta2"])
