@@ -104,6 +104,21 @@ def test_neurons_of_no_model_or_of_several_are_a_mistake(table):
             draw(table)
 
 
+def test_the_interval_of_a_layer_is_that_of_the_text():
+    table = neurons(3)
+    table["excess_low"], table["excess_high"] = table["excess_corr"] - 0.1, table["excess_corr"] + 0.2
+    table.loc[table.index[::7], ["excess_low", "excess_high"]] = np.nan  # counts as it stands
+    (axes,) = universal_by_layer(table, 0.5).axes
+    assert "surely" in axes.get_title(loc="left")
+    assert (pixels(axes.figure)[:, -1, :3] == 255).all()  # no text is cut off
+    (bars,) = (container.lines[2][0] for container in axes.containers if hasattr(container, "has_yerr"))
+    for layer, (bottom, top) in enumerate(segment[:, 1] for segment in bars.get_segments()):
+        own = table[table["layer"] == layer]
+        unknown = own["excess_high"].isna() & own["universal"]
+        assert bottom == pytest.approx(100 * (own["excess_low"] > 0.5).mean())
+        assert top == pytest.approx(100 * ((own["excess_high"] > 0.5) | unknown).mean())
+
+
 def test_boxes_are_the_quantiles_of_each_layer():
     table = neurons(4, invalid=(2,))
     (axes,) = max_correlation_by_layer(table).axes

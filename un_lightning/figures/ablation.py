@@ -17,11 +17,13 @@ _PANELS = {
 
 
 @style()
-def set_effects(effects: pd.DataFrame) -> Figure:
+def set_effects(effects: pd.DataFrame, threshold: float, confidence: float) -> Figure:
     """Show the change of loss, divergence and entropy of every set.
 
     Args:
         effects: The table of that name.
+        threshold: Excess correlation above which the set `universal` begins.
+        confidence: Level of the intervals in `effects`.
 
     Returns:
         Three panels with a row a set and value: the set with its confidence interval, and its random sets.
@@ -47,13 +49,20 @@ def set_effects(effects: pd.DataFrame) -> Figure:
         axes.set_title(title)
     at = ["" if np.isnan(value) else f" at {value:g}" for value in rows["value"]]
     labels = [
-        f"{name}{where}\n{count:,} neurons"
+        f"{name}{f' (excess > {threshold:g})' if name == 'universal' else ''}{where}\n{count:,} neurons"
         for name, where, count in zip(rows["set"], at, rows["neurons"], strict=True)
     ]
     grid[0].set_yticks(range(len(rows)), labels)
     handles = [
-        Line2D([], [], color=MATCH, marker="o", label="the set, with its interval"),
-        Line2D([], [], color=BASELINE, marker="o", linestyle="", label="random neurons of the same layers"),
+        Line2D([], [], color=MATCH, marker="o", label=f"the set, {confidence:.0%} interval"),
+        Line2D(
+            [],
+            [],
+            color=BASELINE,
+            marker="o",
+            linestyle="",
+            label="as many random neurons of the same layers",
+        ),
         Line2D([], [], color=INK, linestyle="--", linewidth=1, label="untouched"),
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3)

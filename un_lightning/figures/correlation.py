@@ -101,12 +101,15 @@ def universal_by_layer(neurons: pd.DataFrame, threshold: float) -> Figure:
     """Show how many neurons of each layer are universal.
 
     Args:
-        neurons: One row a neuron of one model, with `model, layer, valid, universal`.
+        neurons: One row a neuron of one model, with `model, layer, valid, universal` and, where errors over
+            text are known, `excess_low, excess_high`.
         threshold: Excess correlation above which a neuron is universal.
 
     Returns:
-        Bars: percentage of all neurons of the layer, with 95 % intervals (Wilson) and the count over each
-        bar; a layer without a valid neuron has none.
+        Bars: percentage of all neurons of the layer, and the count over each bar; a layer without a valid
+        neuron has none. The interval is that of the text: from the neurons whose whole interval is above
+        the threshold to those whose interval reaches above it. Without errors over text it is Wilson's,
+        which takes the neurons for a sample.
 
     Raises:
         ValueError: The table holds neurons of several models, or none.
@@ -121,8 +124,21 @@ def universal_by_layer(neurons: pd.DataFrame, threshold: float) -> Figure:
     universal = layer_of[_column(neurons, "universal")]
     counts = np.array([np.count_nonzero(universal == layer) for layer in present])
     percent = 100 * counts / totals
-    bounds = [wilson_interval(int(count), int(total)) for count, total in zip(counts, totals, strict=True)]
-    lows, highs = 100 * np.array(bounds).reshape(-1, 2).T
+    over_text = {"excess_low", "excess_high"} <= {*neurons.columns} and neurons["excess_high"].notna().any()
+    if over_text:
+        sure = _column(neurons, "excess_low") > threshold
+        high = _column(neurons, "excess_high")
+        possible = (high > threshold) | (np.isnan(high) & _column(neurons, "universal"))
+        shares = [100 * np.array([layer_of[part] == layer for layer in present]).sum(1) / totals
+                  for part in (sure, possible)]  # fmt: skip
+        lows, highs = np.minimum(shares[0], percent), np.maximum(shares[1], percent)
+        what = "line: surely to possibly above (over text)"
+    else:
+        bounds = [
+            wilson_interval(int(count), int(total)) for count, total in zip(counts, totals, strict=True)
+        ]
+        lows, highs = 100 * np.array(bounds).reshape(-1, 2).T
+        what = "interval: 95 % (Wilson, over neurons)"
     axes.bar(present, percent, width=0.72, color=EXCESS)
     reach = np.stack([percent - lows, highs - percent])
     axes.errorbar(present, percent, yerr=reach.clip(0), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
@@ -140,7 +156,7 @@ def universal_by_layer(neurons: pd.DataFrame, threshold: float) -> Figure:
         )
     axes.set_ylim(0, 1.18 * highs.max(initial=0) or 1)
     axes.set_ylabel(f"neurons with excess > {threshold:g}\n(% of the layer)")
-    axes.set_title("over each bar: number of neurons; interval: 95 %", fontsize=9)
+    axes.set_title(f"over each bar: number of neurons\n{what}", fontsize=8)
     set_layers(axes, layers, model)
     return figure
 

@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy import ndarray
 
 from un_lightning.figures.layer_axis import figure_width, layer_span, layer_ticks, set_layers
+from un_lightning.figures.log_axis import logarithmic
 from un_lightning.figures.quantile_boxes import CAPTION, legend_patch, quantile_boxes
 from un_lightning.figures.style import DIVERGING, EMPTY, INPUT, MARK, OUTPUT, REST, style
 
@@ -51,10 +52,10 @@ def vocabulary_by_layer(neurons: pd.DataFrame, null: float) -> Figure:
     layers = layer_span(neurons["layer"].to_numpy())
     figure, panels = _stack(len(layers), 2)
     _boxes(panels[0], neurons, {"vocab_kurt": OUTPUT})
-    panels[0].set_yscale("log")
-    panels[0].yaxis.set_major_formatter("{x:g}")
-    panels[0].yaxis.set_minor_formatter("{x:g}")
     panels[0].axhline(null, color=MARK, linewidth=1, linestyle="--", label=f"random directions: {null:.2f}")
+    low, high = panels[0].get_ylim()
+    smallest = float(np.nanmin(neurons["vocab_kurt"])) if neurons["vocab_kurt"].notna().any() else null
+    logarithmic(panels[0], 0.95 * max(low, min(smallest, null), 0.01), 1.3 * high)
     panels[0].legend(loc="upper left")
     panels[0].set_ylabel("kurtosis of\ncos(W_U, w_out)")
     _boxes(panels[1], neurons, {"vocab_skew": OUTPUT})

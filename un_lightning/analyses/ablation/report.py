@@ -37,7 +37,7 @@ def ablation_results(
     nominal = dict(zip(COLUMNS, untouched.value.tolist(), strict=True))
     results = Results(
         tables={"effects": effects, "contrasts": contrasts, "sets": set_table(units, sets)},
-        figures={"effects": figures.set_effects(effects)},
+        figures={"effects": figures.set_effects(effects, config.threshold, config.confidence)},
     )
     results.scalars = {f"untouched/{name}": nominal[name] for name in ("loss", "entropy", "reciprocal_rank")}
     for row in effects[(effects["draw"] == 0) & effects["metric"].isin(["loss", "kl", "entropy"])].to_dict(
