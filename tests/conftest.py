@@ -50,6 +50,16 @@ def one_thread():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def one_format():
+    """Figures are written as pixels alone, which takes half the time; tests/results looks at the others."""
+    from un_lightning.results import results
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(results, "FORMATS", {"png": {}})
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def no_network():
     """A test that reaches for another machine fails at once instead of depending on it."""
     connect = socket.socket.connect

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from un_lightning.errors import UserError
-from un_lightning.results.results import Results, figure_path, plain, read_summary, table_path
+from un_lightning.results import results as module
+from un_lightning.results.results import FORMATS, Results, figure_path, plain, read_summary, table_path
 from un_lightning.results.runs import is_finished
 
 
@@ -44,6 +45,20 @@ def test_everything_is_read_back(tmp_path):
         assert image.size == (300, 150)  # inches times 150
     files = sorted(path.relative_to(tmp_path / "run").as_posix() for path in tmp_path.rglob("*.*"))
     assert files == ["checksums.json", "figures/excess.png", "summary.json", "tables/neurons.parquet"]
+
+
+def test_figures_are_vectors_too_and_the_same_figure_is_the_same_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FORMATS", FORMATS)
+    for folder in ("a", "b"):
+        some_results().write(tmp_path / folder)
+    files = sorted(path.name for path in (tmp_path / "a" / "figures").iterdir())
+    assert files == ["excess.pdf", "excess.png"]
+    for name in files:
+        first, second = (tmp_path / folder / "figures" / name for folder in ("a", "b"))
+        assert first.read_bytes() == second.read_bytes()
+    assert (tmp_path / "a" / "figures" / "excess.pdf").read_bytes().startswith(b"%PDF")
+    listed = json.loads((tmp_path / "a" / "checksums.json").read_text())
+    assert "figures/excess.pdf" in json.dumps(listed)
 
 
 def test_paths(tmp_path):

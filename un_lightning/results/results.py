@@ -18,6 +18,8 @@ from un_lightning.results.runs import SUMMARY
 
 
 DOTS_PER_INCH = 150
+FORMATS = {"png": {}, "pdf": {"CreationDate": None}}
+"""Formats of figures, with what makes equal figures equal files: pixels for pages, vectors for papers."""
 
 
 @dataclass
@@ -61,12 +63,13 @@ class Results:
             with atomic_path(table_path(folder, name)) as temporary:
                 table.to_parquet(temporary, index=False)
         for name, figure in self.figures.items():
-            with atomic_path(figure_path(folder, name)) as temporary:
-                figure.savefig(temporary, dpi=DOTS_PER_INCH, format="png")
+            for ending, metadata in FORMATS.items():
+                with atomic_path(figure_path(folder, name, ending)) as temporary:
+                    figure.savefig(temporary, dpi=DOTS_PER_INCH, format=ending, metadata=metadata)
         text = json.dumps(plain(self.scalars), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
         text += "\n"
         written = [table_path(folder, name) for name in self.tables]
-        written += [figure_path(folder, name) for name in self.figures]
+        written += [figure_path(folder, name, ending) for name in self.figures for ending in FORMATS]
         names = [path.relative_to(folder).as_posix() for path in written]
         write_checksums(folder, names, {SUMMARY: text})
         atomic_write(summary, text)
@@ -97,9 +100,9 @@ def table_path(folder: Path, name: str) -> Path:
     return folder / "tables" / f"{_file_name(name)}.parquet"
 
 
-def figure_path(folder: Path, name: str) -> Path:
-    """Where a run folder keeps the figure `name`."""
-    return folder / "figures" / f"{_file_name(name)}.png"
+def figure_path(folder: Path, name: str, ending: str = "png") -> Path:
+    """Where a run folder keeps the figure `name`, in one of `FORMATS`."""
+    return folder / "figures" / f"{_file_name(name)}.{ending}"
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
