@@ -151,7 +151,7 @@ def screening(screens: pd.DataFrame) -> Figure:
     groups = list(screens.groupby(["layer", "head_layer", "head"], sort=False))[:COLUMNS]
     figure = Figure(figsize=(3.1 * len(groups) + 0.5, 3.2))
     panels = figure.subplots(1, len(groups), squeeze=False)[0]
-    marked: list[tuple[Axes, np.ndarray, np.ndarray]] = []
+    marked: list[tuple[Axes, np.ndarray, np.ndarray, np.ndarray]] = []
     for axes, (key, own) in zip(panels, groups, strict=True):
         layer, head_layer, head = np.asarray(key).tolist()
         effect = own["score_shifted"] * own["w_out_norm"]
@@ -164,11 +164,12 @@ def screening(screens: pd.DataFrame) -> Figure:
         axes.set_xlabel("score · ‖w_out‖")
         slopes, places = own["slope"].to_numpy(), effect.to_numpy()
         largest = np.argsort(-np.abs(slopes))[:2]
-        marked.append((axes, np.stack([places, slopes], 1)[largest], own["neuron"].to_numpy()[largest]))
+        marked.append((axes, np.stack([places, slopes], 1), largest, own["neuron"].to_numpy()[largest]))
     panels[0].set_ylabel("attention to BOS per activation")
     figure.draw_without_rendering()  # names need the final limits
-    for axes, points, neurons in marked:
-        point_labels(axes, points, [f"{neuron}" for neuron in neurons], [INK] * len(points))
+    for axes, points, largest, neurons in marked:
+        names = [f"{neuron}" for neuron in neurons]
+        point_labels(axes, points[largest], names, [INK] * len(names), others=points)
     return figure
 
 
